@@ -1,0 +1,609 @@
+"""The canonical digest of a value: a typed walk that numbers shared mutable nodes (R2).
+
+Equal digests mean observationally equal values, in any process, whatever the pickle
+bytes, hash seed, file names or line numbers.  Only *identity-bearing* (mutable) nodes
+get numbers; strings, numbers, tuples and the like count by value.  What cannot be
+stored is an *opaque* node (R4): the walk goes on behind it, since an opaque value joins
+everything that it can reach.
+"""
+
+from __future__ import annotations
+
+import enum
+import gc
+import struct
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    TracebackType,
+)
+from typing import Any, Protocol
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow import code as codes
+from nbrewind.flow.names import is_local_module, package_of, reference
+from nbrewind.model import Digest, Root
+
+RECURSION = 200_000
+
+
+class World(Protocol):
+    """What a walk needs to know of the notebook's process."""
+
+    def class_root(self, cls: type) -> Root:
+        """The root of a class that the notebook made (R9)."""
+
+    def handle(self, obj: Any) -> str | None:
+        """The identity of a registered handle (client, pool), else None (R4)."""
+
+    def is_namespace(self, mapping: Any) -> bool:
+        """Whether ``mapping`` is the user's namespace."""
+
+
+class Walk:
+    """The result of walking one root: digest material, nodes met, what stands in the way."""
+
+    __slots__ = ("buf", "deps", "derived", "finaliser", "keep", "memo", "nodes", "opaque", "sets", "world", "handles")
+
+    def __init__(self, world: World | None = None, keep: list[Any] | None = None) -> None:
+        self.world = world
+        self.buf = bytearray()
+        self.memo: dict[int, int] = {}
+        self.nodes: list[int] = []
+        self.deps: set[Root] = set()
+        self.opaque: dict[str, None] = {}
+        """Reasons why the value cannot be stored, in the order met."""
+        self.derived = False
+        """Whether part of it can be stored but not digested (a figure)."""
+        self.finaliser = False
+        self.sets: list[Any] = []
+        self.handles: list[Any] = []
+        self.keep: list[Any] = keep if keep is not None else []
+        """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
+
+    def digest(self) -> Digest:
+        """The content digest of everything visited so far."""
+        return codes.hash_bytes(bytes(self.buf))
+
+    def number(self, obj: Any) -> bool:
+        """Number an identity-bearing node; False (and a back-reference) if it was met before."""
+        key = id(obj)
+        index = self.memo.get(key)
+        if index is not None:
+            self.buf += b"R%d;" % index
+            return False
+        self.memo[key] = len(self.nodes)
+        self.nodes.append(key)
+        return True
+
+    def visit(self, obj: Any) -> None:
+        """Add one value to the digest."""
+        cls = type(obj)
+        handler = _HANDLERS.get(cls)
+        if handler is None:
+            handler = _resolve(cls)
+        handler(self, obj)
+
+    def text(self, tag: bytes, value: str) -> None:
+        """Add a tagged string that is no value of its own (a name)."""
+        raw = value.encode("utf-8", "surrogatepass")
+        self.buf += b"%s%d:" % (tag, len(raw))
+        self.buf += raw
+
+    def stop(self, obj: Any, reason: str) -> None:
+        """Meet an opaque node: remember why, and join all that it can reach."""
+        if not self.number(obj):
+            return
+        self.buf += b"?"
+        self.opaque.setdefault(reason)
+        self.reach(obj)
+
+    def reach(self, obj: Any) -> None:
+        """Number every mutable object behind ``obj`` that the collector can see (R4)."""
+        seen: set[int] = {id(obj)}
+        queue = [obj]
+        while queue:
+            current = queue.pop()
+            for child in gc.get_referents(current):
+                if id(child) in seen or isinstance(child, _BOUNDARY):
+                    continue
+                if isinstance(child, dict) and self._foreign_dict(child):
+                    continue
+                if self.world is not None and self.world.handle(child) is not None:
+                    continue
+                seen.add(id(child))
+                self.keep.append(child)
+                if type(child) not in _ATOMS and id(child) not in self.memo:
+                    self.memo[id(child)] = len(self.nodes)
+                    self.nodes.append(id(child))
+                queue.append(child)
+                if isinstance(child, FunctionType):
+                    self._function_deps(child)
+                elif self.world is not None and _is_notebook_class(type(child)):
+                    self.deps.add(self.world.class_root(type(child)))
+
+    def _foreign_dict(self, mapping: dict[Any, Any]) -> bool:
+        if self.world is not None and self.world.is_namespace(mapping):
+            return True
+        return "__name__" in mapping and "__builtins__" in mapping
+
+    def _function_deps(self, func: FunctionType) -> None:
+        module = getattr(func, "__module__", None)
+        if isinstance(module, str) and module != "__main__":
+            self.module_dep(module)
+
+    def module_dep(self, module_name: str) -> None:
+        """Depend on a module: a local one by content, any by what cells set on it (R8)."""
+        if is_local_module(module_name):
+            self.deps.add("mod:" + module_name)
+        package = package_of(module_name)
+        if package not in ("builtins", "__main__"):
+            self.deps.add("lib:" + package)
+
+
+_BOUNDARY = (type, ModuleType, CodeType, FrameType, TracebackType)
+_ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellipsis), tuple, frozenset, range})
+
+Handler = Callable[[Walk, Any], None]
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Room for deep values: the recursion limit is needed high and is ambient state too."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def content_digest(value: Any) -> Digest:
+    """The content digest of a value outside any notebook; its classes count by content.
+
+    Raises:
+        NotStorable: some part has no content (a generator, a connection, a held lock).
+    """
+    walk = Walk(None)
+    with deep():
+        walk.visit(value)
+    if walk.opaque or walk.derived:
+        raise NotStorable(next(iter(walk.opaque), "its content cannot be compared"))
+    return walk.digest()
+
+
+def _none(walk: Walk, obj: Any) -> None:
+    walk.buf += b"N"
+
+
+def _bool(walk: Walk, obj: Any) -> None:
+    walk.buf += b"T" if obj else b"F"
+
+
+def _int(walk: Walk, obj: int) -> None:
+    raw = obj.to_bytes((obj.bit_length() + 8) // 8, "little", signed=True)
+    walk.buf += b"i%d:" % len(raw)
+    walk.buf += raw
+
+
+_NAN = struct.pack("<d", float("nan"))
+
+
+def _float(walk: Walk, obj: float) -> None:
+    walk.buf += b"f"
+    walk.buf += _NAN if obj != obj else struct.pack("<d", obj)
+
+
+def _complex(walk: Walk, obj: complex) -> None:
+    walk.buf += b"c"
+    _float(walk, obj.real)
+    _float(walk, obj.imag)
+
+
+def _str(walk: Walk, obj: str) -> None:
+    raw = obj.encode("utf-8", "surrogatepass")
+    walk.buf += b"s%d:" % len(raw)
+    walk.buf += raw
+
+
+def _bytes(walk: Walk, obj: bytes) -> None:
+    walk.buf += b"b%d:" % len(obj)
+    walk.buf += obj
+
+
+def _bytearray(walk: Walk, obj: bytearray) -> None:
+    if walk.number(obj):
+        walk.buf += b"y%d:" % len(obj)
+        walk.buf += obj
+
+
+def _tuple(walk: Walk, obj: tuple[Any, ...]) -> None:
+    walk.buf += b"(%d:" % len(obj)
+    for item in obj:
+        walk.visit(item)
+
+
+def _list(walk: Walk, obj: list[Any]) -> None:
+    if not walk.number(obj):
+        return
+    walk.buf += b"[%d:" % len(obj)
+    handlers = _HANDLERS
+    for item in obj:
+        handler = handlers.get(type(item))
+        if handler is None:
+            handler = _resolve(type(item))
+        handler(walk, item)
+
+
+def _dict(walk: Walk, obj: dict[Any, Any]) -> None:
+    if not walk.number(obj):
+        return
+    if walk.world is not None and walk.world.is_namespace(obj):
+        walk.buf += b"G"
+        return
+    _pairs(walk, b"{", obj)
+
+
+def _pairs(walk: Walk, tag: bytes, mapping: dict[Any, Any]) -> None:
+    walk.buf += b"%s%d:" % (tag, len(mapping))
+    handlers = _HANDLERS
+    for key, value in list(mapping.items()):
+        handler = handlers.get(type(key)) or _resolve(type(key))
+        handler(walk, key)
+        handler = handlers.get(type(value)) or _resolve(type(value))
+        handler(walk, value)
+
+
+def seed_pinned() -> bool:
+    """Whether this process hashes strings the same way as every other of ours (R13)."""
+    return not sys.flags.hash_randomization
+
+
+def _set_items(walk: Walk, obj: Iterable[Any]) -> list[Any]:
+    """Elements in an order that belongs to the value.
+
+    With the hash seed pinned the iteration order of elements hashed by value is a
+    property of the set that a cell can see (R14).  Elements hashed by address have no
+    order that another process could repeat; they are sorted by content.
+    """
+    items = list(obj)
+    by_value = all(type(item) in _VALUE_HASHED for item in items)
+    if by_value and (seed_pinned() or all(type(item) in (int, bool) for item in items)):
+        return items
+    keyed = []
+    for item in items:
+        inner = Walk(walk.world, walk.keep)
+        inner.visit(item)
+        keyed.append((bytes(inner.buf), item))
+    keyed.sort(key=lambda pair: pair[0])
+    return [item for _, item in keyed]
+
+
+_VALUE_HASHED = frozenset({int, bool, float, complex, str, bytes, type(None)})
+
+
+def _set(walk: Walk, obj: set[Any]) -> None:
+    if not walk.number(obj):
+        return
+    walk.sets.append(obj)
+    walk.buf += b"<%d:" % len(obj)
+    for item in _set_items(walk, obj):
+        walk.visit(item)
+
+
+def _frozenset(walk: Walk, obj: frozenset[Any]) -> None:
+    walk.sets.append(obj)
+    walk.buf += b"z%d:" % len(obj)
+    for item in _set_items(walk, obj):
+        walk.visit(item)
+
+
+def _cell(walk: Walk, obj: CellType) -> None:
+    if not walk.number(obj):
+        return
+    walk.buf += b"C"
+    try:
+        contents = obj.cell_contents
+    except ValueError:
+        walk.buf += b"_"
+        return
+    walk.visit(contents)
+
+
+def _code(walk: Walk, obj: CodeType) -> None:
+    walk.text(b"K", codes.code_digest(obj))
+
+
+def _named(walk: Walk, obj: Any) -> bool:
+    found = reference(obj)
+    if found is None:
+        return False
+    walk.text(b"@", f"{found[0]}:{found[1]}")
+    walk.module_dep(found[0])
+    return True
+
+
+def _function(walk: Walk, obj: FunctionType) -> None:
+    if _named(walk, obj) or not walk.number(obj):
+        return
+    walk.text(b"D", codes.code_digest(obj.__code__))
+    walk.text(b"q", obj.__qualname__)
+    walk.text(b"n", obj.__name__)
+    walk.visit(obj.__module__)
+    walk.visit(obj.__defaults__)
+    _optional_dict(walk, obj.__kwdefaults__)
+    walk.visit(obj.__closure__ or ())
+    _optional_dict(walk, obj.__dict__)
+    _optional_dict(walk, obj.__annotations__)
+    walk.visit(obj.__doc__)
+    if not (walk.world is not None and walk.world.is_namespace(obj.__globals__)):
+        walk.text(b"g", str(obj.__globals__.get("__name__")))
+        walk._function_deps(obj)
+
+
+def _optional_dict(walk: Walk, mapping: dict[str, Any] | None) -> None:
+    _pairs(walk, b"{", mapping or {})
+
+
+def _builtin(walk: Walk, obj: BuiltinFunctionType) -> None:
+    owner = obj.__self__
+    if owner is None or isinstance(owner, ModuleType):
+        if not _named(walk, obj):
+            walk.text(b"@", f"{getattr(owner, '__name__', obj.__module__)}:{obj.__qualname__}")
+        return
+    if _named(walk, obj):
+        return
+    walk.text(b"m", obj.__name__)
+    walk.visit(owner)
+
+
+def _method(walk: Walk, obj: MethodType) -> None:
+    walk.buf += b"M"
+    walk.visit(obj.__func__)
+    walk.visit(obj.__self__)
+
+
+def _module(walk: Walk, obj: ModuleType) -> None:
+    name = obj.__name__
+    if sys.modules.get(name) is not obj or (
+        getattr(obj, "__spec__", None) is None and name not in ("__main__", "builtins")
+    ):
+        walk.stop(obj, f"module {name!r} was made by hand and has no file")
+        for value in vars(obj).values():
+            if type(value) not in _ATOMS and not isinstance(value, _BOUNDARY):
+                walk.visit(value)
+        return
+    walk.text(b"@", name)
+    walk.module_dep(name)
+
+
+def _is_notebook_class(cls: type) -> bool:
+    """A class that no other process can import: made by a cell or by code it called."""
+    return bool(cls.__flags__ & (1 << 9)) and reference(cls) is None  # Py_TPFLAGS_HEAPTYPE
+
+
+def _class(walk: Walk, obj: type) -> None:
+    if _named(walk, obj):
+        return
+    if not obj.__flags__ & (1 << 9):
+        walk.text(b"@", f"{obj.__module__}:{obj.__qualname__}")
+        return
+    if walk.world is not None:
+        root = walk.world.class_root(obj)
+        walk.deps.add(root)
+        walk.text(b"T", root)
+        return
+    if walk.number(obj):
+        class_content(walk, obj)
+
+
+CLASS_NOISE = frozenset(
+    {
+        "__dict__",
+        "__weakref__",
+        "__module__",
+        "__slotnames__",
+        "_abc_impl",
+        "__abstractmethods__",
+        "__static_attributes__",
+        "__firstlineno__",
+        "__annotations_cache__",
+        "__annotate_func__",
+    }
+)
+"""Entries of a class's dict that the interpreter or pickling put there."""
+
+
+_ENUM_NOISE = frozenset(
+    {
+        "_new_member_", "__new__", "_use_args_", "_member_names_", "_member_map_", "_value2member_map_",
+        "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_member_type_", "_value_repr_",
+        "__new_member__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
+        "_generate_next_value_", "__reduce_ex__", "__repr__", "__str__", "__format__",
+    }
+)  # fmt: skip
+
+
+def _enum_items(cls: type[enum.Enum]) -> list[tuple[str, Any]]:
+    """Members by value and the methods of the author; what EnumType adds is not content."""
+    members = [(name, member._value_) for name, member in cls.__members__.items()]
+    own = [
+        (name, value)
+        for name, value in cls.__dict__.items()
+        if name not in _ENUM_NOISE and name not in CLASS_NOISE and name not in cls.__members__
+    ]
+    return members + own
+
+
+def class_items(cls: type) -> list[tuple[str, Any]]:
+    """The entries of a class's own dict that are its content, in order (order is content)."""
+    if issubclass(cls, enum.Enum):
+        return _enum_items(cls)
+    slots = _slot_names(cls)
+    return [
+        (name, value)
+        for name, value in cls.__dict__.items()
+        if name not in CLASS_NOISE and not (name in slots and type(value).__name__ == "member_descriptor")
+    ]
+
+
+def _slot_names(cls: type) -> tuple[str, ...]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def class_content(walk: Walk, cls: type) -> None:
+    """Add the content of a notebook class: name, metaclass, bases and dict."""
+    walk.text(b"T", cls.__qualname__)
+    walk.text(b"m", str(cls.__module__))
+    walk.visit(type(cls))
+    walk.visit(cls.__bases__)
+    items = class_items(cls)
+    walk.buf += b"%d:" % len(items)
+    for name, value in items:
+        walk.text(b"n", name)
+        walk.visit(value)
+    abstract: Any = getattr(cls, "__abstractmethods__", ())
+    for name in sorted(abstract):
+        walk.text(b"a", name)
+
+
+def _property(walk: Walk, obj: property) -> None:
+    if walk.number(obj):
+        walk.buf += b"P"
+        for part in (obj.fget, obj.fset, obj.fdel, obj.__doc__):
+            walk.visit(part)
+
+
+def _wrapper(walk: Walk, obj: Any) -> None:
+    if walk.number(obj):
+        walk.text(b"W", type(obj).__name__)
+        walk.visit(obj.__func__)
+
+
+def _weakref(walk: Walk, obj: weakref.ref[Any]) -> None:
+    if not walk.number(obj):
+        return
+    if getattr(obj, "__callback__", None) is not None:
+        walk.opaque.setdefault("a weak reference with a callback")
+        walk.finaliser = True
+    walk.buf += b"w"
+    walk.visit(obj())
+
+
+def _memoryview(walk: Walk, obj: memoryview) -> None:
+    if not walk.number(obj):
+        return
+    walk.text(b"v", f"{obj.format} {obj.shape} {obj.strides} {obj.readonly}")
+    whole = obj.nbytes == memoryview(obj.obj).nbytes and obj.contiguous and obj.format == "B"
+    if not whole or not isinstance(obj.obj, bytearray | bytes):
+        walk.opaque.setdefault("a memoryview of part of a buffer")
+    walk.visit(obj.obj)
+
+
+def _reduced(walk: Walk, obj: Any) -> None:
+    """Any other object: what its own reduce says, as pickle would store it."""
+    if walk.world is not None:
+        handle = walk.world.handle(obj)
+        if handle is not None:
+            walk.text(b"H", handle)
+            walk.handles.append(obj)
+            return
+    if not walk.number(obj):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = obj.__reduce_ex__(4)
+    except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
+        walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({_short(error)})")
+        walk.reach(obj)
+        return
+    walk.keep.append(value)
+    if isinstance(value, str):
+        walk.text(b"@", f"{type(obj).__module__}:{value}")
+        return
+    walk.buf += b"O"
+    walk.visit(value[0])
+    walk.visit(value[1])
+    state = value[2] if len(value) > 2 else None
+    walk.visit(state)
+    for position in (3, 4):
+        if len(value) > position and value[position] is not None:
+            listed = list(value[position])
+            walk.keep.append(listed)
+            walk.buf += b"%d:" % len(listed)
+            for item in listed:
+                walk.visit(item)
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:160]
+
+
+def _resolve(cls: type) -> Handler:
+    """Find and remember the handler of a type met for the first time."""
+    from nbrewind.flow import kinds
+
+    known = _OWN_HANDLERS.get(cls)
+    if known is not None:
+        return known
+    handler: Handler | None = kinds.special(cls)
+    if handler is None:
+        if issubclass(cls, type):
+            handler = _class
+        elif issubclass(cls, ModuleType):
+            handler = _module
+        elif kinds.is_instance_kind(cls):
+            handler = kinds.instance
+        else:
+            handler = _reduced
+    # A strong reference would keep the notebook's own classes alive for ever.
+    if kinds.is_instance_kind(cls):
+        _OWN_HANDLERS[cls] = handler
+    else:
+        _HANDLERS[cls] = handler
+    return handler
+
+
+_OWN_HANDLERS: weakref.WeakKeyDictionary[type, Handler] = weakref.WeakKeyDictionary()
+
+
+_HANDLERS: dict[type, Handler] = {
+    type(None): _none,
+    bool: _bool,
+    int: _int,
+    float: _float,
+    complex: _complex,
+    str: _str,
+    bytes: _bytes,
+    bytearray: _bytearray,
+    tuple: _tuple,
+    list: _list,
+    dict: _dict,
+    set: _set,
+    frozenset: _frozenset,
+    CellType: _cell,
+    CodeType: _code,
+    FunctionType: _function,
+    BuiltinFunctionType: _builtin,
+    MethodType: _method,
+    ModuleType: _module,
+    type: _class,
+    property: _property,
+    classmethod: _wrapper,
+    staticmethod: _wrapper,
+    weakref.ReferenceType: _weakref,
+    memoryview: _memoryview,
+}

@@ -1,0 +1,393 @@
+"""Types that need a word of their own in the walk: arrays, instances, live objects.
+
+``special`` maps a type to a handler; libraries are looked up in ``sys.modules`` only,
+so nothing is imported for the notebook's sake.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import sys
+import weakref
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nbrewind.flow import digest as walks
+from nbrewind.flow.buffers import buffer_digest
+from nbrewind.flow.names import reference
+
+_HEAP = 1 << 9
+_IMMUTABLE_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"})
+_IMMUTABLE = frozenset(
+    {
+        "numpy.dtype",
+        "pandas._libs.tslibs.timestamps.Timestamp",
+        "pandas._libs.tslibs.timedeltas.Timedelta",
+        "pandas._libs.tslibs.period.Period",
+        "pandas._libs.tslibs.nattype.NaTType",
+        "pandas._libs.missing.NAType",
+        "builtins.range",
+        "builtins.slice",
+        "builtins.ellipsis",
+        "builtins.NotImplementedType",
+        "types.GenericAlias",
+        "types.UnionType",
+        "typing.TypeVar",
+    }
+)
+_OPAQUE = {
+    "generator": "a generator keeps a running frame",
+    "coroutine": "a coroutine keeps a running frame",
+    "async_generator": "an async generator keeps a running frame",
+    "_lru_cache_wrapper": "an lru_cache keeps hidden content",
+    "ContextVar": "a ContextVar keeps its value in the context",
+    "Context": "a Context keeps hidden values",
+    "finalize": "weakref.finalize registers a callback outside the namespace",
+    "frame": "a frame is part of a running program",
+    "traceback": "a traceback is part of a running program",
+    "Thread": "a thread is part of the process",
+    "ThreadPoolExecutor": "a pool is part of the process",
+    "ProcessPoolExecutor": "a pool is part of the process",
+    "mappingproxy": "a mappingproxy shows a live dict",
+}
+_LOCKS = frozenset({"_thread.lock", "_thread.RLock"})
+
+
+def dotted(cls: type) -> str:
+    """``module.qualname`` of a type."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+_KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def is_instance_kind(cls: type) -> bool:
+    """Whether instances of ``cls`` are walked attribute by attribute: notebook classes.
+
+    Their own ``__reduce__`` and ``__getstate__`` are not asked, since they may lose state.
+    """
+    known = _KNOWN.get(cls)
+    if known is None:
+        known = bool(cls.__flags__ & _HEAP) and reference(cls) is None
+        _KNOWN[cls] = known
+    return known
+
+
+def special(cls: type) -> walks.Handler | None:
+    """The handler of a type that the general rules would get wrong, else None."""
+    name = dotted(cls)
+    if name in _IMMUTABLE or cls.__module__ in _IMMUTABLE_MODULES or name.startswith("numpy.dtypes."):
+        return _by_value
+    if cls.__name__ in _OPAQUE and cls.__module__ in _OPAQUE_MODULES:
+        return _opaque(_OPAQUE[cls.__name__])
+    if name in _LOCKS:
+        return _lock
+    if issubclass(cls, enum.Enum):
+        return _enum_member
+    if issubclass(cls, BaseException) and not is_instance_kind(cls):
+        return _exception
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        if issubclass(cls, numpy.generic):
+            return _by_value
+        if issubclass(cls, numpy.ndarray):
+            return _array
+    if name in ("logging.Logger", "logging.RootLogger"):
+        return _logger
+    if cls.__module__.startswith("matplotlib.") and not is_instance_kind(cls):
+        return _derived
+    if cls.__module__.startswith("pandas._libs.internals"):
+        if cls.__name__ == "BlockValuesRefs":
+            return _block_refs
+    if _is_block(cls):
+        return _block
+    if cls.__module__ in ("_io", "io") and cls.__name__ not in ("StringIO", "BytesIO"):
+        return _file
+    if issubclass(cls, functools.partial):
+        return None
+    return None
+
+
+_OPAQUE_MODULES = frozenset(
+    {
+        "builtins",
+        "functools",
+        "_contextvars",
+        "contextvars",
+        "weakref",
+        "types",
+        "threading",
+        "concurrent.futures.thread",
+        "concurrent.futures.process",
+    }
+)
+
+
+def _is_block(cls: type) -> bool:
+    internals = sys.modules.get("pandas._libs.internals")
+    return internals is not None and issubclass(cls, internals.Block)
+
+
+def _opaque(reason: str) -> walks.Handler:
+    def handler(walk: walks.Walk, obj: Any) -> None:
+        found = reference(obj) if hasattr(obj, "__qualname__") else None
+        if found is not None:
+            walk.text(b"@", f"{found[0]}:{found[1]}")
+            walk.module_dep(found[0])
+            return
+        if reason.endswith("running frame"):
+            walk.finaliser = True
+        walk.stop(obj, reason)
+        if isinstance(obj, weakref.finalize):
+            walk.finaliser = True
+            for part in obj.peek() or ():
+                walk.visit(part)
+
+    return handler
+
+
+def _by_value(walk: walks.Walk, obj: Any) -> None:
+    walk.text(b"I", dotted(type(obj)))
+    value = obj.__reduce_ex__(4)
+    walk.keep.append(value)
+    if isinstance(value, str):
+        walk.text(b"@", value)
+        return
+    for part in value[1:]:
+        if isinstance(part, dict):
+            walks._pairs(walk, b"{", part)
+        else:
+            walk.visit(part)
+
+
+def _lock(walk: walks.Walk, obj: Any) -> None:
+    if "unlocked" not in repr(obj):
+        walk.stop(obj, "a lock is held")
+    elif walk.number(obj):
+        walk.text(b"l", dotted(type(obj)))
+
+
+def _logger(walk: walks.Walk, obj: Any) -> None:
+    walk.text(b"L", obj.name)
+    walk.deps.add("lib:logging")
+
+
+def _file(walk: walks.Walk, obj: Any) -> None:
+    if getattr(obj, "closed", True):
+        if walk.number(obj):
+            walk.text(b"x", f"{dotted(type(obj))} {getattr(obj, 'name', '')} {getattr(obj, 'mode', '')}")
+            walk.opaque.setdefault("a closed file")
+        return
+    mode = str(getattr(obj, "mode", "r"))
+    if any(letter in mode for letter in "wax+"):
+        walk.finaliser = True
+    walk.stop(obj, f"an open file ({getattr(obj, 'name', '?')!s})")
+
+
+def _exception(walk: walks.Walk, obj: BaseException) -> None:
+    if obj.__traceback__ is not None:
+        if walk.number(obj):
+            walk.buf += b"?"
+            walk.opaque.setdefault("an exception with its traceback")
+            for arg in obj.args:
+                walk.visit(arg)
+        return
+    walks._reduced(walk, obj)
+
+
+def _enum_member(walk: walks.Walk, obj: enum.Enum) -> None:
+    walk.buf += b"E"
+    walk.visit(type(obj))
+    name = obj._name_
+    if name is None:
+        walk.visit(obj._value_)
+    else:
+        walk.text(b"n", str(name))
+
+
+def _derived(walk: walks.Walk, obj: Any) -> None:
+    """Storable but not digestible: version by derivation, image by pickle (R4)."""
+    if walk.number(obj):
+        walk.buf += b"~"
+        walk.derived = True
+        walk.deps.add("lib:matplotlib")
+        walk.reach(obj)
+
+
+def _block_refs(walk: walks.Walk, obj: Any) -> None:
+    if walk.number(obj):
+        walk.buf += b"r"
+
+
+def _block(walk: walks.Walk, obj: Any) -> None:
+    """A pandas block, with the copy-on-write references that its own reduce forgets (R14)."""
+    if walk.number(obj):
+        value = obj.__reduce__()
+        walk.keep.append(value)
+        walk.buf += b"k"
+        walk.visit(type(obj))
+        walk.visit(value[1])
+        walk.visit(obj.refs)
+
+
+def root_buffer(array: Any) -> tuple[Any, Any]:
+    """``(root array, exporter)`` of an array: what owns its memory (R2, R14).
+
+    The exporter is None where the root owns its memory, else the foreign object.
+    """
+    numpy = sys.modules["numpy"]
+    root = array
+    while isinstance(root.base, numpy.ndarray):
+        root = root.base
+    exporter = root.base
+    if isinstance(exporter, memoryview):
+        exporter = exporter.obj
+    return root, exporter
+
+
+def _array(walk: walks.Walk, obj: Any) -> None:
+    walk.deps.add("lib:numpy")
+    root, exporter = root_buffer(obj)
+    if exporter is not None and not isinstance(exporter, bytes | bytearray):
+        if root.flags.writeable:
+            walk.stop(obj, f"an array over the memory of a {type(exporter).__name__}")
+            return
+        if walk.number(obj):
+            walk.buf += b"a"
+            _array_content(walk, obj)
+        return
+    if not walk.number(obj):
+        return
+    numpy = sys.modules["numpy"]
+    if type(obj) is not numpy.ndarray:
+        value = obj.__reduce_ex__(2)
+        walk.keep.append(value)
+        walk.visit(type(obj))
+        walk.visit(value[1])
+        walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
+    writeable = bool(obj.flags.writeable)
+    if obj is root and exporter is None:
+        walk.buf += b"A1" if writeable else b"A0"
+        _array_content(walk, obj)
+        return
+    walk.buf += b"V1" if writeable else b"V0"
+    offset = obj.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    walk.text(b"v", f"{obj.dtype!r} {obj.shape} {obj.strides} {offset}")
+    if obj is not root:
+        walk.visit(root)
+    if exporter is not None:
+        walk.visit(exporter)
+
+
+def _array_content(walk: walks.Walk, obj: Any) -> None:
+    flags = obj.flags
+    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
+    walk.text(b"v", f"{obj.dtype!r} {obj.shape} {order}")
+    if obj.dtype.hasobject or obj.dtype.kind == "T":
+        for item in obj.ravel(order="K").tolist():
+            walk.visit(item)
+        return
+    flat = obj if order == "C" else obj.T if order == "F" else obj.copy(order="C")
+    data = memoryview(flat.reshape(-1).view("u1")) if flat.size else memoryview(b"")
+    walk.text(b"d", buffer_digest(data))
+
+
+_PAYLOADS: tuple[type, ...] = (tuple, str, int, float, complex, bytes, frozenset)
+
+
+def _watched(obj: Any) -> bool:
+    try:
+        return any(ref.__callback__ is not None for ref in weakref.getweakrefs(obj))
+    except TypeError:
+        return False
+
+
+def payload_base(cls: type) -> type | None:
+    """The builtin type that a notebook class extends, or None for plain objects."""
+    for base in (dict, list, set, bytearray, *_PAYLOADS, BaseException):
+        if issubclass(cls, base):
+            return base
+    return None
+
+
+def foreign_base(cls: type) -> bool:
+    """Whether instances carry state of an importable class written in C or with own reduce."""
+    base = payload_base(cls)
+    for parent in cls.__mro__:
+        if is_instance_kind(parent) or parent is object:
+            continue
+        if base is not None and issubclass(base, parent):
+            continue
+        if base is BaseException and issubclass(parent, BaseException):
+            continue
+        if parent.__dict__.get("__reduce__") or parent.__dict__.get("__reduce_ex__"):
+            return True
+        if not parent.__flags__ & _HEAP:
+            return True
+    return False
+
+
+def slot_values(obj: Any) -> dict[str, Any]:
+    """Values held in the ``__slots__`` of an instance, by attribute name."""
+    found: dict[str, Any] = {}
+    for cls in type(obj).__mro__:
+        for name in walks._slot_names(cls):
+            if name in ("__dict__", "__weakref__"):
+                continue
+            mangled = f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            descriptor = cls.__dict__.get(mangled)
+            if descriptor is None:
+                continue
+            try:
+                found[mangled] = descriptor.__get__(obj, cls)
+            except AttributeError:
+                continue
+    return found
+
+
+def instance(walk: walks.Walk, obj: Any) -> None:
+    """An instance of a notebook class: its class by identity, its attributes by content."""
+    cls = type(obj)
+    if walk.world is not None:
+        handle = walk.world.handle(obj)
+        if handle is not None:
+            walk.text(b"H", handle)
+            walk.handles.append(obj)
+            return
+    if foreign_base(cls):
+        walk.visit(cls)
+        walks._reduced(walk, obj)
+        return
+    if not walk.number(obj):
+        return
+    walk.buf += b"o"
+    walk.visit(cls)
+    if hasattr(cls, "__del__"):
+        walk.finaliser = True
+    if _watched(obj):
+        walk.finaliser = True
+        walk.opaque.setdefault(f"a callback outside the namespace watches a {cls.__name__}")
+    base = payload_base(cls)
+    if base is dict:
+        walks._pairs(walk, b"{", dict(dict.items(obj)))
+    elif base is list:
+        walk.visit(tuple(list.__iter__(obj)))
+    elif base is set:
+        walk.sets.append(obj)
+        for item in walks._set_items(walk, set.__iter__(obj)):
+            walk.visit(item)
+    elif base is BaseException:
+        walk.visit(obj.args)
+        if obj.__traceback__ is not None:
+            walk.opaque.setdefault("an exception with its traceback")
+    elif base is not None:
+        plain = base.__new__(base, obj)
+        walk.keep.append(plain)
+        walk.visit(plain)
+    attributes = getattr(obj, "__dict__", None)
+    walks._pairs(walk, b"{", attributes or {})
+    slots = slot_values(obj)
+    if slots:
+        walk.keep.append(slots)
+        walks._pairs(walk, b"|", slots)

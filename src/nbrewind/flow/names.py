@@ -1,0 +1,108 @@
+"""What can be referred to by name: objects that every process finds in an imported module."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+BASELINES: dict[str, dict[str, Any]] = {}
+"""Attributes of modules as they were before the notebook could patch them (R8)."""
+
+_ABSENT = object()
+
+
+def take_baseline(module: ModuleType) -> None:
+    """Remember a module's attributes, once, before cells can set any."""
+    name = getattr(module, "__name__", "")
+    if name and name not in BASELINES:
+        BASELINES[name] = dict(vars(module))
+
+
+def lookup(module_name: str, qualname: str) -> Any:
+    """The object that ``module.qualname`` names in an unpatched process.
+
+    Raises:
+        LookupError: there is no such module or attribute.
+    """
+    module = sys.modules.get(module_name)
+    if module is None or "<" in qualname:
+        raise LookupError(f"{module_name}.{qualname}")
+    first, *rest = qualname.split(".")
+    baseline = BASELINES.get(module_name)
+    value = baseline.get(first, _ABSENT) if baseline is not None else _ABSENT
+    if value is _ABSENT:
+        value = getattr(module, first, _ABSENT)
+    for part in rest:
+        if value is _ABSENT:
+            break
+        value = getattr(value, part, _ABSENT)
+    if value is _ABSENT:
+        raise LookupError(f"{module_name}.{qualname}")
+    return value
+
+
+def reference(obj: Any) -> tuple[str, str] | None:
+    """``(module, qualname)`` under which ``obj`` itself is importable, else None.
+
+    Names in ``__main__`` are the notebook's own and never references.
+    """
+    qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    if not isinstance(qualname, str):
+        return None
+    module_name = getattr(obj, "__module__", None)
+    if module_name == "__main__":
+        return None
+    if not isinstance(module_name, str):
+        # NumPy's ufuncs and some C functions know no module of their own.
+        module_name = _search(obj, qualname)
+        if module_name is None:
+            return None
+    try:
+        found = lookup(module_name, qualname)
+    except LookupError:
+        return None
+    return (module_name, qualname) if found is obj else None
+
+
+def _search(obj: Any, name: str) -> str | None:
+    for module_name in ("numpy", "builtins", "math", "operator", "itertools"):
+        module = sys.modules.get(module_name)
+        if module is not None and getattr(module, name, None) is obj:
+            return module_name
+    return None
+
+
+@lru_cache(maxsize=1)
+def library_roots() -> tuple[str, ...]:
+    """Folders whose modules are known by version, not by content (R13)."""
+    paths = {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths |= {str(Path(p).resolve()) for p in paths if p}
+    paths |= {p for p in sys.path if p.endswith(("site-packages", "dist-packages"))}
+    paths |= {str(Path(__file__).resolve().parents[1])}
+    return tuple(sorted(str(p).rstrip("/") + "/" for p in paths if p))
+
+
+def is_library_path(path: str) -> bool:
+    """Whether a source file belongs to the interpreter or to installed packages."""
+    return path.startswith(library_roots())
+
+
+@lru_cache(maxsize=8192)
+def _local_file(name: str, path: str) -> bool:
+    return bool(path) and path.endswith(".py") and not is_library_path(str(Path(path).absolute()))
+
+
+def is_local_module(name: str) -> bool:
+    """Whether an imported module is the user's own helper file (R7)."""
+    module = sys.modules.get(name)
+    path = getattr(module, "__file__", None)
+    return name != "__main__" and isinstance(path, str) and _local_file(name, path)
+
+
+def package_of(module_name: str) -> str:
+    """The top-level package of a module."""
+    return module_name.partition(".")[0]

@@ -1,0 +1,246 @@
+"""The words of the model as frozen dataclasses; the ground floor, imports nothing of ours.
+
+A *root* is a string that names one thing of the state: a plain identifier is a name of
+the notebook's namespace; ``cls:<identity>`` is a class made by the notebook (R9);
+``mod:<module>`` a local helper module's content (R7); ``attr:<module>:<name>`` an
+attribute that cells set on a module (R8).  A *digest* is 32 hexadecimal digits.
+Paths are POSIX strings: relative to the notebook's folder when below it, else absolute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Root = str
+Digest = str
+
+FORMAT_VERSION = 1
+
+FileKind = Literal["file", "dir", "absent"]
+Action = Literal["restored", "executed", "recomputed", "failed", "skipped", "depends"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One entry of the state: what a root is, and where its bytes are (R1, R2, R4)."""
+
+    digest: Digest
+    image: Digest = ""
+    """Object that holds the component; empty where it cannot be stored."""
+    root: Root = ""
+    """Key inside the image where it differs from the root's own name (``_3``)."""
+    deps: tuple[Root, ...] = ()
+    """Other roots that the value refers to: classes, modules, module attributes."""
+    links: dict[Root, Digest] = field(default_factory=dict)
+    """Roots that share identity-bearing nodes with this one, and how (R2)."""
+    opaque: str = ""
+    """Why the value cannot be stored; empty where it can."""
+    chain: tuple[str, ...] = ()
+    """Records that made and touched the value since it was last stored whole (R5)."""
+    finaliser: bool = False
+    """Whether dropping the value runs code of the user (R14)."""
+    summary: str = ""
+    """Type and shape for viewers that must not load the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a path holds.  ``digest`` is empty for folders, absent paths and mere probes."""
+
+    kind: FileKind
+    digest: Digest = ""
+    size: int = 0
+    mode: int = 0
+
+
+ABSENT = FileState("absent")
+
+
+@dataclass(frozen=True, slots=True)
+class AmbientValue:
+    """An ambient item's value (R7): its digest and the object that holds it pickled."""
+
+    digest: Digest
+    image: Digest = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An earlier root of a written image, needed whole for a later hit (R1)."""
+
+    digest: Digest
+    links: dict[Root, Digest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything that one execution of a cell was seen to read."""
+
+    reads: dict[Root, Digest] = field(default_factory=dict)
+    links: list[tuple[Root, Root, Digest]] = field(default_factory=list)
+    absent: tuple[str, ...] = ()
+    whole: dict[Root, Whole] = field(default_factory=dict)
+    all_names: Digest = ""
+    """Digest of the sorted set of names, where the cell iterated the namespace (R3)."""
+    files: dict[str, FileState] = field(default_factory=dict)
+    probes: dict[str, FileState] = field(default_factory=dict)
+    listings: dict[str, Digest] = field(default_factory=dict)
+    ambient: dict[str, Digest] = field(default_factory=dict)
+    """Ambient items by key (``env:SEED``, ``rng:random``, ``cwd``); empty digest = absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Everything that one execution of a cell wrote: a function from state to state."""
+
+    names: dict[Root, Version] = field(default_factory=dict)
+    deleted: tuple[Root, ...] = ()
+    files: dict[str, FileState] = field(default_factory=dict)
+    ambient: dict[str, AmbientValue] = field(default_factory=dict)
+    result: Version | None = None
+    """The value of ``_N`` where the cell displayed a result (R14)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellError:
+    """An exception that ended a cell, as the message protocol reports it."""
+
+    ename: str
+    evalue: str
+    traceback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One execution of one cell: the constructive trace.  Many records per source key."""
+
+    id: str
+    source_key: Digest
+    source: str
+    trace: Trace
+    delta: Delta
+    outputs: Digest = ""
+    """Object holding the output messages in order, as JSON; empty where there were none."""
+    error: CellError | None = None
+    seconds: float = 0.0
+    created: float = 0.0
+    flags: tuple[str, ...] = ()
+    """``nondeterministic``, ``external``, ``stdin``, ``interrupted``, ``position``..."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user: what could not be stored and why."""
+    tasks: tuple[str, ...] = ()
+    """Keys of the distributed tasks that the cell submitted."""
+    environment: Digest = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A node of the history: the parent's state with one record's delta applied."""
+
+    id: str
+    parent: str
+    """Empty for the root."""
+    run: str
+    record: str
+    action: Action
+    execution_count: int
+    cell_id: str = ""
+    index: int = -1
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One life of one kernel (or one headless run): a branch of the history."""
+
+    id: str
+    notebook: str = ""
+    """Path label, empty when unknown."""
+    mode: str = "audit"
+    started: float = 0.0
+    ended: float = 0.0
+    head: str = ""
+    """Last commit."""
+    parent: str = ""
+    """The run whose start world this one inherits (R6)."""
+    found: dict[str, FileState] = field(default_factory=dict)
+    """Paths touched, as the first toucher found them: the start world."""
+    left: dict[str, FileState] = field(default_factory=dict)
+    """The same paths as the run last left them."""
+    environment: Digest = ""
+    status: str = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEntry:
+    """One completed distributed task.  One key may have several entries."""
+
+    key: Digest
+    name: str
+    result: Digest
+    """Object with the pickled result; empty for a failed task."""
+    result_digest: Digest = ""
+    """Content digest of the result: what dependants see (early cutoff)."""
+    occurrence: int = 0
+    files: dict[str, FileState] = field(default_factory=dict)
+    """Undeclared files that the task was seen to read."""
+    outputs: dict[str, FileState] = field(default_factory=dict)
+    error: str = ""
+    seconds: float = 0.0
+    created: float = 0.0
+    worker: str = ""
+    stdout: str = ""
+    engine: str = ""
+
+
+@dataclass(slots=True)
+class TaskCounts:
+    """Tasks of one cell."""
+
+    served: int = 0
+    run: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class CellReport:
+    """What happened to one cell, and why; the element of ``--json`` output."""
+
+    index: int
+    cell_id: str
+    action: Action
+    reason: str
+    changed_inputs: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    recorded_seconds: float | None = None
+    outputs_equal: bool | None = None
+    tasks: TaskCounts = field(default_factory=TaskCounts)
+    warnings: list[str] = field(default_factory=list)
+    replayed: bool = False
+    depends_on: list[int] = field(default_factory=list)
+    commit: str = ""
+    record: str = ""
+    recomputed: list[str] = field(default_factory=list)
+    """Records of earlier cells that ran again to rebuild a value for this one."""
+
+
+@dataclass(slots=True)
+class State:
+    """S: names, paths and ambient items to versions.  Nothing needs to be loaded (R2)."""
+
+    names: dict[Root, Version] = field(default_factory=dict)
+    files: dict[str, FileState] = field(default_factory=dict)
+    ambient: dict[str, AmbientValue] = field(default_factory=dict)
+    results: tuple[int, ...] = ()
+    """Execution counts that displayed a result, oldest first."""
+
+    def copy(self) -> State:
+        """A shallow copy: versions are frozen and may be shared."""
+        return State(dict(self.names), dict(self.files), dict(self.ambient), self.results)
+
+
+JSON = Mapping[str, Any]
