@@ -1,0 +1,1 @@
+"""Benchmarks: ratios between two kernels measured in one run, never timed tests."""
