@@ -1,0 +1,51 @@
+"""Puts the verbs together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import nbrewind
+from nbrewind.cli import audit, clear, demo, diff, kernels, log, plan, repeat, show, stats
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    ok
+  1    a cell raised
+  2    the command was not understood
+  3    the notebook or its kernel cannot be used
+  4    the store cannot be used
+  5    refused for safety
+  130  interrupted
+"""
+
+app = typer.Typer(
+    name="nbrewind",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EXIT_CODES,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"nbrewind {nbrewind.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Audit a notebook once, repeat it in milliseconds."""
+
+
+for _module in (audit, repeat, plan, log, show, diff, stats, clear, demo):
+    _module.register(app)
+app.add_typer(kernels.app, name="kernels")

@@ -1,0 +1,120 @@
+"""What the verbs share: options, errors with exit codes, finding the store, writing JSON."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from nbrewind.errors import INTERRUPTED, NBRewindError, UsageError
+
+INTERNAL_ERROR = 70
+"""Exit code of a defect of nbrewind itself (EX_SOFTWARE of sysexits.h)."""
+
+ENV_RULES = ("exact", "compatible", "any")
+
+NotebookArgument = Annotated[Path, typer.Argument(metavar="NOTEBOOK", help="The notebook (.ipynb).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="FOLDER", help="The store; default NBREWIND_STORE, else .nbrewind here."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="OUT", help="Write the executed notebook here, not in place."),
+]
+KernelOption = Annotated[
+    str | None,
+    typer.Option("--kernel", metavar="NAME", help="Kernel of nbrewind to use; see `nbrewind kernels list`."),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="CELL", help="Stop after this cell: N (from 0), id:ID or tag:T."),
+]
+
+if TYPE_CHECKING:
+    from nbrewind.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(function: Callable[P, int]) -> Callable[P, None]:
+    """Turn a function that returns an exit code into a command with clean errors."""
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.get("debug")) or os.environ.get("NBREWIND_DEBUG", "") not in {"", "0"}
+        try:
+            code = function(*args, **kwargs)
+        except NBRewindError as error:
+            code = error.exit_code
+            complain(str(error), debug=debug)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+            complain("Interrupted.", debug=debug)
+        except BrokenPipeError:
+            # The reader of our output is gone (`nbrewind log | head`): not an error of ours.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 128 + signal.SIGPIPE
+        except Exception as error:  # noqa: BLE001 - the last resort of a program
+            code = INTERNAL_ERROR
+            complain(
+                f"Unexpected error in nbrewind itself ({type(error).__name__}: {error}). "
+                "Run again with --debug for the traceback, and please report it.",
+                debug=debug,
+            )
+        raise typer.Exit(code)
+
+    # typer reads the signature of the wrapped function, but the result is nobody's concern.
+    return command
+
+
+def complain(message: str, *, debug: bool = False) -> None:
+    """One paragraph on standard error, after the traceback when one is wanted."""
+    if debug and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    print(f"nbrewind: {message}", file=sys.stderr)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """The one object that a ``--json`` run prints."""
+    print(json.dumps(content, ensure_ascii=False, allow_nan=False))
+
+
+def store_path(notebook: Path | None, option: Path | None = None) -> Path:
+    """Where the store of ``notebook`` (or of this folder) is: option, environment, beside it."""
+    if option is not None:
+        return option.absolute()
+    named = os.environ.get("NBREWIND_STORE", "")
+    if named:
+        return Path(named).absolute()
+    folder = notebook.absolute().parent if notebook is not None else Path.cwd()
+    return folder / ".nbrewind"
+
+
+def open_existing(path: Path) -> Store:
+    """A store to look at; nothing is written.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    from nbrewind.store import Store
+
+    return Store.open(path, create=False, readonly=True)
+
+
+def check_env_rule(rule: str) -> str:
+    """``rule`` if it is one of exact, compatible and any (R13); raises UsageError."""
+    if rule not in ENV_RULES:
+        raise UsageError(f"--env is {' or '.join(ENV_RULES)}, not {rule!r}.")
+    return rule

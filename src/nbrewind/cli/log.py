@@ -1,0 +1,61 @@
+"""``nbrewind log``: the runs that a store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nbrewind.cli.common import (
+    DebugOption,
+    JsonOption,
+    StoreOption,
+    open_existing,
+    print_json,
+    store_path,
+    verb,
+)
+from nbrewind.errors import OK
+
+_EXAMPLE = """\b
+Examples:
+  nbrewind log
+  nbrewind log analysis.ipynb -n 5
+"""
+
+
+def log(
+    notebook: Annotated[
+        Path | None, typer.Argument(metavar="[NOTEBOOK]", help="Only runs of this notebook.")
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many runs.")] = 20,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> int:
+    """List runs, newest first."""
+    opened = open_existing(store_path(notebook, store))
+    try:
+        runs = opened.runs(str(notebook.absolute()) if notebook is not None else None)[:limit]
+        counts = {run.id: len(opened.commits(run.id)) for run in runs}
+    finally:
+        opened.close()
+    from nbrewind.report.jsonview import SCHEMA, run_summary
+
+    if as_json:
+        print_json(
+            {"schema": SCHEMA, "runs": [{**run_summary(run), "cells": counts[run.id]} for run in runs]}
+        )
+        return OK
+    from rich.console import Console
+
+    from nbrewind.report.text import runs_table
+
+    Console(highlight=False).print(runs_table(runs, counts) if runs else "No runs.")
+    return OK
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("log", epilog=_EXAMPLE)(verb(log))

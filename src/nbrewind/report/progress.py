@@ -1,0 +1,74 @@
+"""Progress of a run: a line per finished cell, and on a terminal what runs now."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from nbrewind.model import CellReport
+from nbrewind.report.text import cell_line, duration, first_line, saved_seconds
+
+
+class RunProgress:
+    """Shows a run of ``total`` code cells.
+
+    With ``as_json`` nothing goes to standard output: a terminal on standard error gets the
+    progress, anything else gets none.
+    """
+
+    def __init__(self, total: int, *, as_json: bool = False) -> None:
+        self.console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False, soft_wrap=True)
+        self._quiet = as_json and not self.console.is_terminal
+        self._total = total
+        self._reports: list[CellReport] = []
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> RunProgress:
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[saved]}", style="green"),
+                console=self.console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting the kernel", total=self._total, saved="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def start(self, index: int, source: str) -> None:
+        """Cell ``index`` runs now."""
+        if self._bar is not None and self._task is not None:
+            text = first_line(source, 32).replace("[", "\\[")
+            self._bar.update(self._task, description=f"\\[{index}] {text}")
+
+    def report(self, report: CellReport) -> None:
+        """A cell is done."""
+        self._reports.append(report)
+        if self._quiet:
+            return
+        self.console.print(cell_line(report, self._total))
+        if self._bar is not None and self._task is not None:
+            saved = saved_seconds(self._reports)
+            words = f"saved {duration(saved)}" if saved >= 0.001 else ""
+            self._bar.update(self._task, completed=len(self._reports), saved=words)
+
+    def say(self, message: str) -> None:
+        """A sentence between or after the cells."""
+        if not self._quiet:
+            self.console.print(message, markup=False)
