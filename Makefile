@@ -1,0 +1,57 @@
+# Every target makes its own environment and needs nothing but a Python with venv:
+#   make demo                      the demonstration, with python3
+#   make test PYTHON=python3.12    all tests, with another Python
+# Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# `command -v` may find a launcher of a version manager that has no such version: run it to be sure.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+USABLE := $(shell $(PYTHON) -c 'import sys, venv, ensurepip; print(int(sys.version_info >= (3, 11)))' 2>/dev/null)
+
+DEMO_ENV := .venv-demo-$(VERSION)
+TEST_ENV := .venv-test-$(VERSION)
+
+.PHONY: help demo test lint bench clean check-python
+
+help:
+	@echo "make demo | test | lint | bench | clean   [PYTHON=python3.12]"
+
+check-python:
+ifeq ($(VERSION),)
+	@echo "PYTHON=$(PYTHON) cannot be run here. Give a Python that works, such as PYTHON=/path/to/python3.12." >&2; exit 2
+else ifeq ($(USABLE),)
+	@echo "PYTHON=$(PYTHON) ($(VERSION)) has no venv module. Install it (Debian: apt install python$(VERSION)-venv)." >&2; exit 2
+else ifeq ($(USABLE),0)
+	@echo "PYTHON=$(PYTHON) is Python $(VERSION); nbrewind needs 3.11 or later, such as PYTHON=python3.12." >&2; exit 2
+endif
+
+$(DEMO_ENV)/.done: pyproject.toml | check-python
+	$(PYTHON) -m venv --clear $(DEMO_ENV)
+	$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(TEST_ENV)/.done: pyproject.toml | check-python
+	$(PYTHON) -m venv --clear $(TEST_ENV)
+	$(TEST_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+demo: $(DEMO_ENV)/.done
+	$(DEMO_ENV)/bin/python -m nbrewind demo
+
+test: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/ruff check
+	$(TEST_ENV)/bin/mypy
+
+bench: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead
+
+clean:
+	rm -rf .venv-demo-* .venv-test-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
