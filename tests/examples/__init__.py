@@ -1,0 +1,1 @@
+"""The example workflows, as a person runs them: new processes, real kernels, a real cluster."""
