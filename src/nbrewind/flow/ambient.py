@@ -1,0 +1,327 @@
+"""Ambient items (R7): state of the process that cells read and write without a name.
+
+Each item has a value that can be stored and put back.  Items at their baseline (the value
+at kernel start, or at the import of their module) are left out of the state, so a
+notebook that touches none carries none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import decimal
+import logging
+import os
+import random
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.digest import content_digest
+
+SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE", re.IGNORECASE)
+"""Names of variables whose values are never stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One ambient item: where it lives, how to read it, how to put it back."""
+
+    key: str
+    get: Callable[[], Any]
+    put: Callable[[Any], None]
+    module: str = ""
+    """Module that must be loaded for the item to exist."""
+    package: str = ""
+    """Package whose users depend on the item; empty: every cell does."""
+    random: bool = False
+    """Whether drawing from it is what counts as reading it."""
+
+
+def _decimal_get() -> Any:
+    context = decimal.getcontext()
+    traps = sorted(signal.__name__ for signal, on in context.traps.items() if on)
+    return [context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp, traps]
+
+
+def _decimal_put(value: Any) -> None:
+    context = decimal.getcontext()
+    context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp = value[:6]
+    for signal in context.traps:
+        context.traps[signal] = signal.__name__ in value[6]
+
+
+def _logging_get() -> Any:
+    levels = {
+        name: logger.level
+        for name, logger in sorted(logging.root.manager.loggerDict.items())
+        if isinstance(logger, logging.Logger)
+        and (logger.level or logger.disabled or not logger.propagate)
+        and not name.startswith(_ENGINE_LOGGERS)
+    }
+    return [logging.root.level, logging.root.manager.disable, levels]
+
+
+_ENGINE_LOGGERS = ("distributed", "dask", "tornado", "asyncio", "parsl", "matplotlib", "ipykernel", "traitlets", "IPKernelApp")
+
+
+def _logging_put(value: Any) -> None:
+    logging.root.setLevel(value[0])
+    logging.disable(value[1])
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and not name.startswith(_ENGINE_LOGGERS):
+            logger.setLevel(value[2].get(name, 0))
+    for name, level in value[2].items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _warnings_get() -> Any:
+    return [
+        [action, message.pattern if message else None, category.__name__, module.pattern if module else None, line]
+        for action, message, category, module, line in warnings.filters
+        if isinstance(message, re.Pattern | None) and isinstance(module, re.Pattern | None)
+    ]
+
+
+def _pandas_get() -> Any:
+    config = sys.modules["pandas._config.config"]
+    return {name: value for name, value in _flat(config._global_config) if _is_plain(value)}
+
+
+def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        found += _flat(value, name + ".") if isinstance(value, dict) else [(name, value)]
+    return found
+
+
+def _pandas_put(value: Any) -> None:
+    pandas = sys.modules["pandas"]
+    for name, wanted in value.items():
+        if pandas.get_option(name) != wanted:
+            pandas.set_option(name, wanted)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool | type(None) | list | tuple)
+
+
+def _rc_get() -> Any:
+    matplotlib = sys.modules["matplotlib"]
+    params = matplotlib.rcParams
+    names = [name for name in dict.keys(params) if name != "backend"]
+    return {name: repr(dict.__getitem__(params, name)) for name in sorted(names)}, {
+        name: dict.__getitem__(params, name) for name in names
+    }
+
+
+def _rc_put(value: Any) -> None:
+    matplotlib = sys.modules["matplotlib"]
+    dict.update(matplotlib.rcParams, value[1])
+
+
+def _np_random_get() -> Any:
+    state = sys.modules["numpy"].random.get_state(legacy=True)
+    return [state[0], state[1].tobytes(), int(state[2]), int(state[3]), float(state[4])]
+
+
+def _np_random_put(value: Any) -> None:
+    numpy = sys.modules["numpy"]
+    numpy.random.set_state((value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:]))
+
+
+def _np_print_get() -> Any:
+    options = sys.modules["numpy"].get_printoptions()
+    return {name: value for name, value in options.items() if _is_plain(value)}
+
+
+def items() -> list[Item]:
+    """All items this version knows."""
+    return [
+        Item("decimal", _decimal_get, _decimal_put),
+        Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Item("logging", _logging_get, _logging_put),
+        Item("warnings", _warnings_get, lambda value: None),
+        Item("pandas.options", _pandas_get, _pandas_put, "pandas._config.config", "pandas"),
+        Item("matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib"),
+        Item("numpy.printoptions", _np_print_get, lambda v: sys.modules["numpy"].set_printoptions(**v), "numpy", "numpy"),
+        Item("rng:random", random.getstate, random.setstate, random=True),
+        Item("rng:numpy", _np_random_get, _np_random_put, "numpy.random", random=True),
+    ]
+
+
+def digest_of(value: Any) -> str:
+    """Content digest of an item's value; empty when it has none."""
+    try:
+        return content_digest(value)
+    except NotStorable:
+        return ""
+
+
+class Ambient:
+    """The ambient items of this process, with their baselines."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.items = items()
+        self.base_path = list(sys.path)
+        self.base_env = dict(os.environ)
+        self.baseline: dict[str, str] = {}
+        self.baseline_values: dict[str, Any] = {}
+        self.env_reads: dict[str, str | None] = {}
+        self.recording = False
+        self.seeded: set[str] = set()
+        """RNG items whose state at cell start was thrown away by a seed call."""
+        self.start: dict[str, str] = {}
+        self.refresh()
+
+    def available(self, item: Item) -> bool:
+        """Whether the item exists in this process yet."""
+        return not item.module or item.module in sys.modules
+
+    def refresh(self) -> None:
+        """Take baselines of items that exist since the last look."""
+        for item in self.items:
+            if item.key not in self.baseline and self.available(item) and not item.random:
+                with contextlib.suppress(KeyError, AttributeError):
+                    value = item.get()
+                    self.baseline[item.key] = digest_of(value)
+                    self.baseline_values[item.key] = value
+
+    def snapshot(self) -> dict[str, str]:
+        """Digests of all items now, cwd, path and changed variables included."""
+        found = {}
+        for item in self.items:
+            if self.available(item):
+                found[item.key] = digest_of(item.get())
+        found["cwd"] = hash_parts(self.cwd())
+        found["sys.path"] = hash_parts(*self.path_value())
+        for name, value in os.environ.items():
+            if self.base_env.get(name) != value:
+                found["env:" + name] = hash_parts(value)
+        for name in self.base_env:
+            if name not in os.environ:
+                found["env:" + name] = "absent"
+        return found
+
+    def cwd(self) -> str:
+        """The working folder, relative to the notebook's where it is below it."""
+        try:
+            current = os.getcwd()
+        except FileNotFoundError:
+            return "?"
+        return os.path.relpath(current, self.root) if (current + "/").startswith(self.root + "/") else current
+
+    def path_value(self) -> list[str]:
+        """``sys.path`` with the entries it had at start as marks, so that it can travel."""
+        marks = {entry: f"\0{index}" for index, entry in enumerate(self.base_path)}
+        return [marks.get(entry, entry) for entry in sys.path]
+
+    def value(self, key: str) -> Any:
+        """The value of an item now, as stored."""
+        if key == "cwd":
+            return self.cwd()
+        if key == "sys.path":
+            return self.path_value()
+        if key.startswith("env:"):
+            return os.environ.get(key[4:])
+        return next(item for item in self.items if item.key == key).get()
+
+    def put(self, key: str, value: Any) -> None:
+        """Bring one item to a stored value."""
+        if key == "cwd":
+            os.chdir(os.path.join(self.root, value))
+        elif key == "sys.path":
+            base = self.base_path
+            sys.path[:] = [base[int(e[1:])] if e.startswith("\0") and int(e[1:]) < len(base) else e for e in value]
+        elif key.startswith("env:"):
+            if value is None:
+                os.environ.pop(key[4:], None)
+            else:
+                os.environ[key[4:]] = value
+        else:
+            item = next(item for item in self.items if item.key == key)
+            if self.available(item):
+                item.put(value)
+
+    def reset(self, key: str) -> None:
+        """Bring one item back to its baseline."""
+        if key == "cwd":
+            os.chdir(self.root)
+        elif key == "sys.path":
+            sys.path[:] = self.base_path
+        elif key.startswith("env:"):
+            self.put(key, self.base_env.get(key[4:]))
+        elif key in self.baseline_values:
+            self.put(key, self.baseline_values[key])
+
+    def is_base(self, key: str, digest: str) -> bool:
+        """Whether a digest is the item's baseline."""
+        if key == "cwd":
+            return digest == hash_parts(".")
+        if key == "sys.path":
+            return digest == hash_parts(*[f"\0{index}" for index in range(len(self.base_path))])
+        if key.startswith("env:"):
+            base = self.base_env.get(key[4:])
+            return digest == ("absent" if base is None else hash_parts(base))
+        return self.baseline.get(key) == digest
+
+    def item(self, key: str) -> Item | None:
+        """The table's entry, None for cwd, path and variables."""
+        return next((item for item in self.items if item.key == key), None)
+
+    def watch_environment(self, is_user: Callable[[], bool]) -> None:
+        """Reads of variables raise no event: wrap the mapping's look-up (R7)."""
+        kind: Any = type(os.environ)
+        original_get, original_has = kind.__getitem__, kind.__contains__
+        ambient = self
+
+        def getitem(mapping: Any, name: Any) -> Any:
+            if ambient.recording and isinstance(name, str) and name not in ambient.env_reads and is_user():
+                ambient.env_reads[name] = dict.get(_raw(mapping), name)
+            return original_get(mapping, name)
+
+        def contains(mapping: Any, name: Any) -> Any:
+            if ambient.recording and isinstance(name, str) and name not in ambient.env_reads and is_user():
+                ambient.env_reads[name] = dict.get(_raw(mapping), name)
+            return original_has(mapping, name)
+
+        def _raw(mapping: Any) -> dict[str, str]:
+            return {mapping.decodekey(k): mapping.decodevalue(v) for k, v in mapping._data.items()}
+
+        kind.__getitem__ = getitem
+        kind.__contains__ = contains
+
+    def watch_seeds(self, key: str, module: Any, name: str) -> None:
+        """A seed call throws the generator's state away: it cuts the dependency on it."""
+        original = getattr(module, name)
+        ambient = self
+
+        def seed(*args: Any, **kwargs: Any) -> Any:
+            if ambient.recording and (args or kwargs) and args[:1] != (None,) and key not in ambient.seeded:
+                item = ambient.item(key)
+                before = ambient.start.get(key, "")
+                if item is not None and digest_of(item.get()) == before or not before:
+                    ambient.seeded.add(key)
+            return original(*args, **kwargs)
+
+        seed.__name__ = seed.__qualname__ = name
+        seed.__module__ = module.__name__
+        seed.__doc__ = original.__doc__
+        setattr(module, name, seed)
+
+    def begin(self, state: dict[str, str]) -> None:
+        """Start to record a cell; ``state`` is the snapshot before it."""
+        self.start = state
+        self.seeded = set()
+        self.env_reads = {}
+        self.recording = True
+
+    def end(self) -> None:
+        """Stop recording."""
+        self.recording = False

@@ -1,0 +1,387 @@
+"""Files as state (R6): which paths a cell read, probed, listed and wrote, as it did so.
+
+Python's audit events show opens, removals, renames and listings; existence probes raise
+none, so ``os.stat`` and its kin are wrapped.  An event counts only if the user's own code
+caused it (R7): the innermost frame that is neither library nor interpreter decides.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.names import is_library_path
+from nbrewind.model import ABSENT, FileState
+
+DigestFile = Callable[[str], str]
+StoreFile = Callable[[str], str]
+
+_OUTSIDE = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib/", "/usr/share/", "/run/")
+_NEVER_LISTED = frozenset({".nbrewind", ".ipynb_checkpoints", "__pycache__", ".virtual_documents"})
+_SPAWN = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn"})
+_TREE_LIMIT = 20_000
+
+
+class CellFiles:
+    """What one cell did with files."""
+
+    def __init__(self) -> None:
+        self.reads: dict[str, FileState] = {}
+        self.probes: dict[str, FileState] = {}
+        self.listings: dict[str, str] = {}
+        self.found: dict[str, FileState] = {}
+        """State before the cell of every path it wrote or removed."""
+        self.external: list[str] = []
+        """Child processes and connections, which may have read or written unseen."""
+        self.tree: dict[str, tuple[int, ...]] | None = None
+
+
+class FileWatch:
+    """The one observer of file events in a kernel process."""
+
+    def __init__(self, root: Path, *, store_file: StoreFile, digest_file: DigestFile, ignore: Iterable[str] = ()) -> None:
+        self.root = str(root)
+        self.store_file = store_file
+        self.digest_file = digest_file
+        home = os.path.expanduser("~")
+        self.ignored: set[str] = {os.path.abspath(path) for path in ignore}
+        self.ignored_roots = (
+            *(f"{home}/{name}/" for name in (".ipython", ".jupyter", ".cache", ".config", ".local", ".dask")),
+        )
+        self.cell: CellFiles | None = None
+        self.written: set[str] = set()
+        """Paths this process wrote: an open handle may write on without another event."""
+        self.is_user_frame: Callable[[FrameType], bool] = lambda frame: True
+        self._busy = threading.local()
+        _install(self)
+
+    def begin(self) -> None:
+        """Start to record a cell."""
+        self.cell = CellFiles()
+
+    def end(self) -> CellFiles:
+        """Stop recording and return what was seen."""
+        seen, self.cell = self.cell, None
+        return seen if seen is not None else CellFiles()
+
+    def key(self, path: str) -> str:
+        """The portable name of an absolute path."""
+        if path == self.root:
+            return "."
+        if path.startswith(self.root + "/"):
+            return path[len(self.root) + 1 :]
+        return path
+
+    def path(self, key: str) -> str:
+        """The absolute path of a portable name."""
+        return os.path.normpath(os.path.join(self.root, key))
+
+    def state(self, path: str, *, content: bool = True, keep: bool = False) -> FileState:
+        """What a path holds now; ``keep`` also stores the bytes."""
+        with self.quiet():
+            try:
+                found = os.stat(path)
+            except (OSError, ValueError):
+                return ABSENT
+            if stat.S_ISDIR(found.st_mode):
+                return FileState("dir")
+            if not stat.S_ISREG(found.st_mode):
+                return FileState("file", "", 0, 0)
+            digest = ""
+            if keep:
+                digest = self.store_file(path)
+            elif content:
+                digest = self.digest_file(path)
+            return FileState("file", digest, found.st_size, stat.S_IMODE(found.st_mode) & 0o777)
+
+    def listing(self, path: str) -> str:
+        """Digest of the names in a folder, without our own and the front end's."""
+        with self.quiet():
+            try:
+                names = sorted(os.listdir(path))
+            except OSError:
+                return "absent"
+            kept = [
+                name for name in names if name not in _NEVER_LISTED and os.path.join(path, name) not in self.ignored
+            ]
+        return hash_parts(*kept)
+
+    def tracked(self, path: str) -> bool:
+        """Whether a path is state of the notebook at all."""
+        return not (
+            path.startswith(_OUTSIDE)
+            or path in self.ignored
+            or any(part in _NEVER_LISTED for part in path.split("/"))
+            or path.startswith(self.ignored_roots)
+            or is_library_path(path)
+            or path.startswith("/tmp/ipykernel_")
+            or path == "/"
+        )
+
+    def quiet(self) -> _Quiet:
+        """Our own work raises no events."""
+        return _Quiet(self._busy)
+
+    def active(self) -> CellFiles | None:
+        """The cell being recorded, if the running code is the user's own (R7)."""
+        cell = self.cell
+        if cell is None or getattr(self._busy, "depth", 0):
+            return None
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith("<frozen importlib"):
+                return None
+            if not name.startswith("<frozen") and self.is_user_frame(frame):
+                return cell
+            frame = frame.f_back
+        return None
+
+    def absolute(self, raw: Any, dir_fd: Any = None) -> str | None:
+        """A path argument as an absolute path, None for descriptors and odd things."""
+        if isinstance(raw, int) or raw is None:
+            return None
+        try:
+            text = os.fsdecode(raw)
+        except TypeError:
+            return None
+        if isinstance(dir_fd, int) and dir_fd >= 0 and not os.path.isabs(text):
+            try:
+                text = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), text)
+            except OSError:
+                return None
+        return os.path.abspath(text)
+
+    def read(self, cell: CellFiles, path: str) -> None:
+        """The cell reads a path's content."""
+        key = self.key(path)
+        if key in cell.reads or key in cell.found or not self.tracked(path):
+            return
+        state = self.state(path)
+        if state.kind == "dir":
+            cell.probes.setdefault(key, state)
+        else:
+            cell.reads[key] = state
+
+    def probe(self, cell: CellFiles, path: str) -> None:
+        """The cell asks whether a path exists, and what it is."""
+        key = self.key(path)
+        if key in cell.probes or key in cell.reads or key in cell.found or not self.tracked(path):
+            return
+        state = self.state(path, content=False)
+        cell.probes[key] = state
+
+    def write(self, cell: CellFiles, path: str) -> None:
+        """The cell is about to change a path: keep what it held (the pre-image)."""
+        key = self.key(path)
+        if key in cell.found or not self.tracked(path):
+            return
+        known = cell.reads.get(key)
+        state = self.state(path, keep=True)
+        cell.found[key] = known if known is not None and known.kind == "absent" else state
+        self.written.add(key)
+
+    def on_event(self, event: str, args: tuple[Any, ...]) -> None:
+        """One audit event."""
+        handler = _EVENTS.get(event)
+        if handler is not None:
+            cell = self.active()
+            if cell is not None:
+                with self.quiet():
+                    handler(self, cell, args)
+        elif event in _SPAWN or event == "socket.connect":
+            cell = self.active()
+            if cell is not None:
+                with self.quiet():
+                    self._external(cell, event, args)
+
+    def _external(self, cell: CellFiles, event: str, args: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            cell.external.append("a network connection")
+            return
+        words: list[str] = []
+        for arg in args:
+            if isinstance(arg, str | bytes):
+                words += os.fsdecode(arg).split()
+            elif isinstance(arg, list | tuple):
+                for item in arg:
+                    if isinstance(item, str | bytes):
+                        words += os.fsdecode(item).split()
+        cell.external.append("a child process")
+        for word in words:
+            path = os.path.abspath(word.strip("'\";|&<>()"))
+            if os.path.isfile(path):
+                self.read(cell, path)
+        if cell.tree is None:
+            cell.tree = self.scan()
+
+    def scan(self) -> dict[str, tuple[int, ...]]:
+        """Signatures of all files below the notebook's folder, for children that write unseen."""
+        found: dict[str, tuple[int, ...]] = {}
+        for folder, names, files in os.walk(self.root):
+            names[:] = [name for name in names if name not in _NEVER_LISTED]
+            for name in files:
+                path = os.path.join(folder, name)
+                if path in self.ignored:
+                    continue
+                try:
+                    info = os.lstat(path)
+                except OSError:
+                    continue
+                found[self.key(path)] = (info.st_size, info.st_mtime_ns, info.st_ino)
+                if len(found) > _TREE_LIMIT:
+                    return found
+        return found
+
+
+class _Quiet:
+    def __init__(self, busy: threading.local) -> None:
+        self.busy = busy
+
+    def __enter__(self) -> None:
+        self.busy.depth = getattr(self.busy, "depth", 0) + 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.busy.depth -= 1
+
+
+def _open(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    path = watch.absolute(args[0])
+    if path is None:
+        return
+    mode, flags = args[1], args[2] if len(args) > 2 and isinstance(args[2], int) else 0
+    if isinstance(mode, str):
+        writes = any(letter in mode for letter in "wax+")
+        reads = "r" in mode or "a" in mode or ("+" in mode and "w" not in mode and "x" not in mode)
+        exclusive = "x" in mode
+    else:
+        access = flags & os.O_ACCMODE
+        writes = access != os.O_RDONLY or bool(flags & os.O_TRUNC)
+        reads = access != os.O_WRONLY and not flags & os.O_TRUNC or bool(flags & os.O_APPEND)
+        exclusive = bool(flags & os.O_EXCL)
+    if exclusive:
+        watch.probe(cell, path)
+    if reads:
+        watch.read(cell, path)
+    if writes:
+        watch.write(cell, path)
+
+
+def _removed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    path = watch.absolute(args[0], args[1] if len(args) > 1 else None)
+    if path is not None:
+        watch.probe(cell, path)
+        watch.write(cell, path)
+
+
+def _made(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    path = watch.absolute(args[0], args[2] if len(args) > 2 else None)
+    if path is not None:
+        watch.probe(cell, path)
+        watch.write(cell, path)
+
+
+def _moved(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    source, target = watch.absolute(args[0], args[2] if len(args) > 2 else None), watch.absolute(args[1])
+    if source is None or target is None:
+        return
+    below = [source]
+    if os.path.isdir(source):
+        below += [os.path.join(folder, name) for folder, _, files in os.walk(source) for name in files]
+    for path in below:
+        watch.read(cell, path)
+        watch.write(cell, path)
+        watch.write(cell, target + path[len(source) :])
+
+
+def _linked(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    source, target = watch.absolute(args[0]), watch.absolute(args[1])
+    if source is not None:
+        watch.read(cell, source)
+    if target is not None:
+        watch.probe(cell, target)
+        watch.write(cell, target)
+
+
+def _changed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    path = watch.absolute(args[0])
+    if path is not None:
+        watch.read(cell, path)
+        watch.write(cell, path)
+
+
+def _listed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    raw = args[0] if args and args[0] is not None else "."
+    path = watch.absolute(raw)
+    if path is None:
+        return
+    key = watch.key(path)
+    if key not in cell.listings and watch.tracked(path + "/") and not is_library_path(path + "/"):
+        cell.listings[key] = watch.listing(path)
+
+
+_EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
+    "open": _open,
+    "os.remove": _removed,
+    "os.rmdir": _removed,
+    "os.mkdir": _made,
+    "os.rename": _moved,
+    "os.link": _linked,
+    "os.symlink": _linked,
+    "os.truncate": _changed,
+    "os.chmod": _changed,
+    "os.listdir": _listed,
+    "os.scandir": _listed,
+}
+
+_WATCHES: list[FileWatch] = []
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    for watch in _WATCHES:
+        if watch.cell is not None:
+            watch.on_event(event, args)
+
+
+def _install(watch: FileWatch) -> None:
+    """Audit hooks cannot be removed: one is added per process, and the newest watch is asked."""
+    if not _WATCHES:
+        sys.addaudithook(_hook)
+        _wrap_probes()
+    _WATCHES[:] = [watch]
+
+
+def _wrap_probes() -> None:
+    """``os.stat``, ``os.lstat`` and ``os.access`` raise no audit event."""
+    for name in ("stat", "lstat", "access"):
+        setattr(os, name, _probing(getattr(os, name)))
+    os.supports_dir_fd.update({os.stat, os.lstat, os.access})
+    os.supports_follow_symlinks.update({os.stat, os.access})
+    os.supports_fd.add(os.stat)
+
+
+def _probing(original: Any) -> Any:
+    def wrapper(path: Any, *args: Any, **kwargs: Any) -> Any:
+        for watch in _WATCHES:
+            if watch.cell is None or getattr(watch._busy, "depth", 0):
+                continue
+            cell = watch.active()
+            if cell is None:
+                continue
+            with watch.quiet():
+                found = watch.absolute(path, kwargs.get("dir_fd"))
+                if found is not None:
+                    watch.probe(cell, found)
+        return original(path, *args, **kwargs)
+
+    wrapper.__name__ = wrapper.__qualname__ = original.__name__
+    wrapper.__module__ = "os"
+    wrapper.__doc__ = original.__doc__
+    return wrapper

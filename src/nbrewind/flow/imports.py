@@ -1,0 +1,78 @@
+"""What happens when a module is imported: baselines taken, engines hooked, seeds watched.
+
+A finder at the front of ``sys.meta_path`` lets the ordinary finders find and only adds a
+callback after the module's code has run.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from nbrewind.flow.names import take_baseline
+
+Callback = Callable[[ModuleType], None]
+
+
+class ImportWatch:
+    """A meta-path finder that calls back after each import."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[str, list[Callback]] = {}
+        self.any_callbacks: list[Callback] = []
+        self._finding: set[str] = set()
+
+    def install(self) -> None:
+        """Put the finder in front; idempotent."""
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def when(self, name: str, callback: Callback) -> None:
+        """Call ``callback(module)`` once ``name`` is imported, now if it already is."""
+        module = sys.modules.get(name)
+        if module is not None:
+            callback(module)
+        else:
+            self.callbacks.setdefault(name, []).append(callback)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Find as the others would, and wrap the loader."""
+        if fullname in self._finding:
+            return None
+        self._finding.add(fullname)
+        try:
+            for finder in sys.meta_path:
+                if finder is self:
+                    continue
+                spec = finder.find_spec(fullname, path, target)
+                if spec is not None:
+                    break
+            else:
+                return None
+        finally:
+            self._finding.discard(fullname)
+        loader: Any = spec.loader
+        if loader is not None and hasattr(loader, "exec_module"):
+            original = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                original(module)
+                self._imported(module)
+
+            try:
+                loader.exec_module = exec_module
+            except AttributeError:
+                return spec
+        return spec
+
+    def _imported(self, module: ModuleType) -> None:
+        take_baseline(module)
+        for callback in self.any_callbacks:
+            callback(module)
+        for callback in self.callbacks.pop(module.__name__, []):
+            callback(module)

@@ -1,0 +1,104 @@
+"""Identities that a process keeps: notebook classes (R9) and handles (R4)."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.namespace import Namespace
+
+Describe = Callable[[Any], tuple[str, Any] | None]
+"""Gives ``(kind, recipe)`` of an object that is a handle, None of any other."""
+
+
+class World:
+    """One object per identity; identities are given when an object is first walked."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.classes: dict[str, type] = {}
+        self._roots: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+        self.new_classes: list[str] = []
+        self.touched_classes: set[str] = set()
+        self.creator = "outside"
+        """Key of the record whose cell made what is met for the first time now."""
+        self.taken: set[str] = set()
+        """Identities that are still reachable and must not be given again."""
+        self._handles: dict[int, tuple[Any, str]] = {}
+        self.handle_types: dict[type, Describe] = {}
+        self._counts: dict[str, int] = {}
+
+    def begin_pass(self, creator: str, taken: Iterable[str]) -> None:
+        """Before the walks after a cell: who made new classes and handles, and what is taken."""
+        self.creator = creator
+        self.taken = set(taken)
+        self.new_classes = []
+        self.touched_classes = set()
+        self._counts = {}
+
+    def class_root(self, cls: type) -> str:
+        """The root of a notebook class, given now if it is new."""
+        root = self._roots.get(cls)
+        if root is None:
+            occurrence = 0
+            while True:
+                identity = hash_parts("class", self.creator, cls.__qualname__, str(occurrence))
+                root = f"cls:{identity}#{cls.__qualname__}"
+                if root not in self.taken:
+                    break
+                occurrence += 1
+            self.taken.add(root)
+            self.register_class(root, cls)
+            self.new_classes.append(root)
+        self.touched_classes.add(root)
+        return root
+
+    def register_class(self, root: str, cls: type) -> None:
+        """Make ``cls`` the one object of an identity."""
+        self.classes[root] = cls
+        self._roots[cls] = root
+
+    def handle(self, obj: Any) -> str | None:
+        """The identity of a handle, given at its first walk; None for other objects."""
+        known = self._handles.get(id(obj))
+        if known is not None and known[0] is obj:
+            return known[1]
+        if not self.handle_types:
+            return None
+        for cls, describe in self.handle_types.items():
+            if isinstance(obj, cls):
+                described = describe(obj)
+                if described is None:
+                    return None
+                key = f"{self.creator}:{type(obj).__qualname__}"
+                self._counts[key] = self._counts.get(key, -1) + 1
+                identity = hash_parts("handle", key, str(self._counts[key]))
+                self._handles[id(obj)] = (obj, identity)
+                return identity
+        return None
+
+    def handle_recipe(self, obj: Any) -> tuple[str, Any]:
+        """``(kind, recipe)`` of a handle."""
+        for cls, describe in self.handle_types.items():
+            if isinstance(obj, cls):
+                described = describe(obj)
+                if described is not None:
+                    return described
+        raise LookupError(f"{type(obj).__name__} is no registered handle")
+
+    def known_handle(self, identity: str) -> Any:
+        """The live handle of an identity, None if this process has none."""
+        for obj, name in self._handles.values():
+            if name == identity:
+                return obj
+        return None
+
+    def register_handle(self, identity: str, obj: Any) -> None:
+        """Make ``obj`` the one object of a handle's identity."""
+        self._handles[id(obj)] = (obj, identity)
+
+    def is_namespace(self, mapping: Any) -> bool:
+        """Whether ``mapping`` is the user's namespace."""
+        return mapping is self.namespace

@@ -1,0 +1,154 @@
+"""The algebra of states: closures over dependencies, deltas, results by position.
+
+Pure: no I/O, no IPython; everything is a function of ``nbrewind.model`` values.
+
+A displayed result lives in the state as ``_N``.  Records name results by distance, since a
+record is replayed at any position (R14): ``_-1`` is the newest result before the cell,
+``_*`` the cell's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from nbrewind.model import Delta, Root, State, Version
+
+OWN_RESULT = "_*"
+
+
+def to_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> Root:
+    """``_N`` as a distance from the end of ``results``; other roots unchanged."""
+    number = result_number(root)
+    if number is None:
+        return root
+    if own is not None and number == own:
+        return OWN_RESULT
+    if number in results:
+        return f"_-{len(results) - results.index(number)}"
+    return root
+
+
+def from_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> Root | None:
+    """The inverse of ``to_symbol``; None where there is no such result."""
+    if root == OWN_RESULT:
+        return None if own is None else f"_{own}"
+    if root.startswith("_-") and root[2:].isdigit():
+        distance = int(root[2:])
+        return f"_{results[-distance]}" if 1 <= distance <= len(results) else None
+    return root
+
+
+def result_number(root: Root) -> int | None:
+    """N where the root is ``_N``."""
+    return int(root[1:]) if root[:1] == "_" and root[1:].isdigit() else None
+
+
+def is_result(root: Root) -> bool:
+    """Whether a root is a displayed result, by number or by distance."""
+    return root == OWN_RESULT or result_number(root) is not None or (root[:2] == "_-" and root[2:].isdigit())
+
+
+def digest_in(state: State, root: Root) -> str | None:
+    """The digest of a root in a state, None where it is absent.
+
+    ``lib:<package>`` stands for everything that cells have set on that package's modules.
+    """
+    if root.startswith("lib:"):
+        package = root[4:]
+        parts = [
+            f"{name}={version.digest}"
+            for name, version in sorted(state.names.items())
+            if name.startswith("attr:") and name[5:].partition(":")[0].partition(".")[0] == package
+        ]
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest() if parts else ""
+    resolved = from_symbol(root, state.results)
+    if resolved is None:
+        return None
+    version = state.names.get(resolved)
+    return None if version is None else version.digest
+
+
+def expand(state: State, roots: Iterable[Root]) -> set[Root]:
+    """The roots and all that they refer to, transitively, in this state (R2)."""
+    found: set[Root] = set()
+    queue = list(roots)
+    while queue:
+        root = queue.pop()
+        if root in found:
+            continue
+        found.add(root)
+        if root.startswith("lib:"):
+            package = root[4:]
+            queue += [
+                name
+                for name in state.names
+                if name.startswith("attr:") and name[5:].partition(":")[0].partition(".")[0] == package
+            ]
+            continue
+        version = state.names.get(root)
+        if version is not None:
+            queue += version.deps
+    return found
+
+
+def component_of(state: State, roots: Iterable[Root]) -> set[Root]:
+    """The roots and all that are linked to them, transitively (R1)."""
+    found: set[Root] = set()
+    queue = list(roots)
+    while queue:
+        root = queue.pop()
+        if root in found or root not in state.names:
+            continue
+        found.add(root)
+        queue += state.names[root].links
+    return found
+
+
+def reachable(state: State, excluding: Iterable[Root] = ()) -> set[Root]:
+    """Roots that some name, module or result can reach; the others are garbage (R9)."""
+    gone = set(excluding)
+    return expand(state, (root for root in state.names if not root.startswith("cls:") and root not in gone))
+
+
+def apply_delta(state: State, delta: Delta, count: int) -> State:
+    """The state after a cell with this delta ran as execution ``count``."""
+    after = state.copy()
+    results = state.results
+    written = {}
+    for symbol, version in delta.names.items():
+        root = from_symbol(symbol, results, count)
+        if root is not None:
+            written[root] = _resolved(version, symbol, results, count)
+    if delta.result is not None:
+        written[f"_{count}"] = _resolved(delta.result, OWN_RESULT, results, count)
+        after.results = (*results, count)
+    touched = set(written) | set(delta.deleted)
+    for root in touched:
+        before = state.names.get(root)
+        for peer in before.links if before is not None else ():
+            other = after.names.get(peer)
+            if peer not in touched and other is not None and root in other.links:
+                links = {name: link for name, link in other.links.items() if name != root}
+                after.names[peer] = replace(other, links=links)
+    for root in delta.deleted:
+        after.names.pop(root, None)
+    after.names.update(written)
+    after.files.update(delta.files)
+    for key, value in delta.ambient.items():
+        if value.digest:
+            after.ambient[key] = value
+        else:
+            after.ambient.pop(key, None)
+    return after
+
+
+def _resolved(version: Version, symbol: Root, results: tuple[int, ...], count: int) -> Version:
+    links = {}
+    for peer, link in version.links.items():
+        root = from_symbol(peer, results, count)
+        if root is not None:
+            links[root] = link
+    key = version.root or (symbol if is_result(symbol) else "")
+    return replace(version, links=links, root=key) if links != version.links or key != version.root else version

@@ -1,0 +1,172 @@
+"""Whether a record's trace holds in a state: the repeat decision (R1 to R3, R6, R7, R15).
+
+Pure but for the questions put to ``Outside``, which answers for files and variables that
+the state itself does not know.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from nbrewind import rules
+from nbrewind.model import FileState, Record, Root, State, Trace
+from nbrewind.plan.algebra import digest_in, from_symbol, is_result
+
+PACKAGE_ITEMS = {
+    "pandas.options": "pandas",
+    "matplotlib.rcParams": "matplotlib",
+    "numpy.printoptions": "numpy",
+    "plt:figs": "matplotlib",
+}
+"""Ambient items that only users of a package depend on."""
+
+
+class Outside(Protocol):
+    """The world as the run found it (R6: the start world)."""
+
+    def file(self, path: str, *, content: bool) -> FileState:
+        """What a path that the state does not know holds."""
+
+    def listing(self, path: str, files: dict[str, FileState]) -> str:
+        """Digest of a folder's names, with the state's files laid over it."""
+
+    def variable(self, key: str) -> str:
+        """Digest of an environment variable at start, ``absent`` if unset."""
+
+
+def differences(trace: Trace, state: State, outside: Outside, *, most: int = 8) -> list[str]:
+    """What differs between what was read then and what there is now, first things first."""
+    return list(itertools.islice(_differences(trace, state, outside), most))
+
+
+def holds(trace: Trace, state: State, outside: Outside) -> bool:
+    """Whether a record with this trace may be applied."""
+    return next(iter(_differences(trace, state, outside)), None) is None
+
+
+def _differences(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
+    yield from _names(trace, state)
+    yield from _ambient(trace, state, outside)
+    yield from _files(trace, state, outside)
+
+
+def _names(trace: Trace, state: State) -> Iterable[str]:
+    for root, digest in trace.reads.items():
+        if root in trace.whole:
+            continue
+        if digest_in(state, root) != digest:
+            yield label(root)
+    if rules.on("R2"):
+        yield from _links(trace, state)
+    if rules.on("R3"):
+        for name in trace.absent:
+            if name in state.names:
+                yield f"name:{name} is now defined"
+        if trace.all_names and trace.all_names != names_digest(state):
+            yield "names: the set of defined names"
+    if rules.on("R1"):
+        for root, whole in trace.whole.items():
+            version = state.names.get(root)
+            if version is None or version.digest != whole.digest:
+                yield label(root)
+            elif {peer: link for peer, link in version.links.items() if not is_result(peer)} != whole.links:
+                yield f"{label(root)} is shared differently"
+    else:
+        for root, whole in trace.whole.items():
+            if root in trace.reads and digest_in(state, root) != whole.digest:
+                yield label(root)
+
+
+def _links(trace: Trace, state: State) -> Iterable[str]:
+    recorded = {(a, b): link for a, b, link in trace.links}
+    roots = {root: from_symbol(root, state.results) for root in trace.reads if not root.startswith("lib:")}
+    names = {resolved: root for root, resolved in roots.items() if resolved is not None}
+    for resolved, root in names.items():
+        version = state.names.get(resolved)
+        if version is None:
+            continue
+        for peer, link in version.links.items():
+            other = names.get(peer)
+            if other is not None and root < other and recorded.get((root, other)) != link:
+                yield f"{label(root)} and {label(other)} are shared differently"
+    for (a, b), _ in recorded.items():
+        first, second = roots.get(a), roots.get(b)
+        if first is None or second is None:
+            continue
+        version = state.names.get(first)
+        if version is not None and second not in version.links:
+            yield f"{label(a)} and {label(b)} are not shared any more"
+
+
+def names_digest(state: State) -> str:
+    """Digest of the set of user names."""
+    from hashlib import blake2b
+
+    names = sorted(name for name in state.names if ":" not in name and not is_result(name))
+    return blake2b("\n".join(names).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
+    if not rules.on("R7"):
+        return
+    for key, digest in trace.ambient.items():
+        if key.startswith("env:"):
+            current = state.ambient[key].digest if key in state.ambient else outside.variable(key)
+        else:
+            current = state.ambient[key].digest if key in state.ambient else ""
+        if current != digest:
+            yield key
+    for key in state.ambient:
+        if key in trace.ambient or key.startswith(("env:", "rng:")):
+            continue
+        package = PACKAGE_ITEMS.get(key)
+        if package is None or "lib:" + package in trace.reads:
+            yield key
+
+
+def _files(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
+    for path, expected in trace.probes.items():
+        found = state.files.get(path) or outside.file(path, content=False)
+        if found.kind != expected.kind or (found.kind == "file" and found.size != expected.size):
+            yield f"file:{path}"
+    for path, expected in trace.files.items():
+        found = state.files.get(path) or outside.file(path, content=True)
+        if (found.kind, found.digest) != (expected.kind, expected.digest):
+            yield f"file:{path}"
+    for path, listing in trace.listings.items():
+        if outside.listing(path, state.files) != listing:
+            yield f"folder:{path}"
+
+
+def label(root: Root) -> str:
+    """A root as the user knows it."""
+    kind, colon, rest = root.partition(":")
+    if not colon:
+        return f"name:{root}"
+    if kind == "cls":
+        return f"class:{rest.rpartition('#')[2] or rest}"
+    if kind == "mod":
+        return f"module:{rest}"
+    if kind == "attr":
+        return f"module attribute:{rest.replace(':', '.')}"
+    return f"package:{rest}"
+
+
+def choose(
+    records: Sequence[Record], state: State, outside: Outside, *, branch: frozenset[str] = frozenset()
+) -> tuple[Record | None, list[str]]:
+    """The record to apply (R15) and, if there is none, what differs from the nearest one.
+
+    ``records`` come newest first; those on the current ``branch`` win over the others.
+    """
+    ordered = sorted(records, key=lambda record: record.id not in branch)
+    nearest: list[str] | None = None
+    for record in ordered:
+        found = differences(record.trace, state, outside)
+        if not found:
+            return record, []
+        if nearest is None or len(found) < len(nearest):
+            nearest = found
+    return None, nearest if nearest is not None else ["source"]

@@ -1,0 +1,412 @@
+"""What an image calls when it is loaded: the stable names of the image format.
+
+Every function here is named inside pickles (docs/format.md, "Images"), so names and
+meanings are part of the format.  They build functions, classes, instances and arrays
+anew; none runs a decorator, a metaclass or ``__init_subclass__`` again (R9).
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import linecache
+import marshal
+import sys
+import types
+import weakref
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, Protocol
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow import code as codes
+from nbrewind.flow.names import lookup
+
+
+class LoadContext(Protocol):
+    """The process into which an image is loaded."""
+
+    namespace: dict[str, Any]
+
+    def class_of(self, root: str) -> type:
+        """The one class object of an identity, loading its image if need be (R9)."""
+
+    def existing_class(self, root: str) -> type | None:
+        """The class object of an identity if this process holds one."""
+
+    def register_class(self, root: str, cls: type) -> None:
+        """Make ``cls`` the object of an identity."""
+
+    def rebuild_handle(self, identity: str, kind: str, recipe: Any) -> Any:
+        """The one handle object of an identity, unconnected until used (R4)."""
+
+
+_CONTEXT: list[LoadContext] = []
+
+
+def push(context: LoadContext) -> None:
+    """Make ``context`` the one that loads resolve against."""
+    _CONTEXT.append(context)
+
+
+def pop() -> None:
+    """End the innermost load."""
+    _CONTEXT.pop()
+
+
+def current() -> LoadContext:
+    """The context of the load under way.
+
+    Raises:
+        NotStorable: an image is loaded outside of a kernel or session.
+    """
+    if not _CONTEXT:
+        raise NotStorable("this value belongs to a notebook and can be loaded only in its kernel")
+    return _CONTEXT[-1]
+
+
+def load_reference(module: str, qualname: str) -> Any:
+    """An importable object, as it was before any patch (R8)."""
+    if module not in sys.modules:
+        importlib.import_module(module)
+    try:
+        return lookup(module, qualname)
+    except LookupError as error:
+        raise NotStorable(f"{module}.{qualname} is not there any more") from error
+
+
+def load_module(name: str) -> ModuleType:
+    """A module by name."""
+    if name == "__main__":
+        return sys.modules["__main__"]
+    return importlib.import_module(name)
+
+
+def namespace() -> dict[str, Any]:
+    """The user's namespace itself."""
+    return current().namespace
+
+
+def load_class(root: str) -> type:
+    """A notebook class by identity."""
+    return current().class_of(root)
+
+
+def load_handle(identity: str, kind: str, recipe: Any) -> Any:
+    """A registered handle by identity (R4)."""
+    return current().rebuild_handle(identity, kind, recipe)
+
+
+def empty_cell() -> CellType:
+    """A closure cell; functions bring the contents with their state."""
+    return CellType()
+
+
+_COMPILED: dict[tuple[str, str, int], list[CodeType]] = {}
+
+
+def compile_source(filename: str, source: str, flags: int) -> list[CodeType]:
+    """All code objects of a cell, in order, compiled as the notebook compiled it."""
+    key = (filename, source, flags)
+    found = _COMPILED.get(key)
+    if found is None:
+        import ast
+
+        compiled = compile(source, filename, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        found = list(codes.codes_of(compiled))
+        _COMPILED[key] = found
+    return found
+
+
+def locate(code: CodeType) -> int:
+    """Ordinal of ``code`` among the equal-named codes that begin on its line, -1 if not found."""
+    source = codes.source_of_file(code.co_filename)
+    if not source:
+        return -1
+    try:
+        candidates = _matching(code.co_filename, source, codes.future_flags(code), code.co_qualname, code.co_firstlineno)
+    except (SyntaxError, ValueError):
+        return -1
+    for ordinal, candidate in enumerate(candidates):
+        if candidate == code and list(candidate.co_positions()) == list(code.co_positions()):
+            return ordinal
+    return -1
+
+
+def _matching(filename: str, source: str, flags: int, qualname: str, line: int) -> list[CodeType]:
+    return [
+        code
+        for code in compile_source(filename, source, flags)
+        if code.co_qualname == qualname and code.co_firstlineno == line
+    ]
+
+
+def source_code(filename: str, source: str, flags: int, qualname: str, line: int, ordinal: int) -> CodeType:
+    """A code object compiled again from the text of the cell that made it."""
+    if not linecache.getlines(filename):
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    found = _matching(filename, source, flags, qualname, line)
+    if ordinal >= len(found):
+        raise NotStorable(f"{qualname} is not found in its source under this Python")
+    return found[ordinal]
+
+
+def marshal_code(version: tuple[int, int], data: bytes) -> CodeType:
+    """A code object without source: bound to Python's minor version."""
+    if tuple(version) != sys.version_info[:2]:
+        raise NotStorable(f"code without source of Python {version[0]}.{version[1]}")
+    loaded = marshal.loads(data)
+    assert isinstance(loaded, CodeType)
+    return loaded
+
+
+def make_function(code: CodeType, name: str, module: str | None, cells: tuple[CellType, ...]) -> FunctionType:
+    """A function linked to the live namespace (or to its module's globals)."""
+    if module is None:
+        scope = current().namespace
+    else:
+        scope = vars(load_module(module))
+    return FunctionType(code, scope, name, None, cells)
+
+
+_UNSET = "nbrewind:unset"
+
+
+def set_function(func: FunctionType, state: dict[str, Any]) -> None:
+    """Fill in a function made by ``make_function``: what may refer back to it."""
+    for cell, contents in zip(func.__closure__ or (), state["cells"], strict=True):
+        if not (isinstance(contents, str) and contents == _UNSET):
+            cell.cell_contents = contents
+    func.__defaults__ = state["defaults"]
+    func.__kwdefaults__ = state["kwdefaults"]
+    func.__annotations__ = state["annotations"]
+    func.__qualname__ = state["qualname"]
+    func.__module__ = state["module"]
+    func.__doc__ = state["doc"]
+    func.__dict__.update(state["dict"])
+
+
+def make_class(
+    root: str, metaclass: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]
+) -> type:
+    """The skeleton of a notebook class, or the process's object of that identity to refill.
+
+    ``type.__new__`` is called past the metaclass's own ``__new__`` and ``__init__``, and with
+    ``__init_subclass__`` muted, since both ran when the cell did.
+    """
+    context = current()
+    known = context.existing_class(root)
+    if known is not None:
+        return known
+    maker: Any = metaclass
+    while maker.__new__ is not type.__new__ and _is_python_new(maker):
+        maker = maker.__mro__[1]
+    with _muted_init_subclass(bases):
+        made: type
+        if maker.__new__ is type.__new__:
+            made = type.__new__(metaclass, name, bases, dict(namespace))
+        else:
+            made = maker.__new__(metaclass, name, bases, dict(namespace))
+    context.register_class(root, made)
+    return made
+
+
+def _is_python_new(metaclass: type) -> bool:
+    new = metaclass.__dict__.get("__new__")
+    func = new.__func__ if isinstance(new, staticmethod) else new
+    return new is None or (isinstance(func, FunctionType) and metaclass.__module__ == "__main__")
+
+
+class _muted_init_subclass:  # noqa: N801 - reads as a statement
+    """Notebook bases' ``__init_subclass__`` does nothing while a class is made again."""
+
+    def __init__(self, bases: tuple[type, ...]) -> None:
+        self.muted: list[tuple[type, Any]] = []
+        seen = {parent for base in bases for parent in base.__mro__}
+        for parent in seen:
+            if parent.__module__ == "__main__" and "__init_subclass__" in parent.__dict__:
+                self.muted.append((parent, parent.__dict__["__init_subclass__"]))
+
+    def __enter__(self) -> None:
+        for parent, _ in self.muted:
+            type.__setattr__(parent, "__init_subclass__", classmethod(lambda cls, **kwargs: None))
+
+    def __exit__(self, *exc: object) -> None:
+        for parent, original in self.muted:
+            type.__setattr__(parent, "__init_subclass__", original)
+
+
+def set_class(cls: type, state: dict[str, Any]) -> None:
+    """Bring a class to a version: exactly the recorded entries, in the recorded order."""
+    wanted: list[tuple[str, Any]] = state["items"]
+    names = {name for name, _ in wanted}
+    keep = {"__dict__", "__weakref__", "__doc__", "__slots__", "__module__", "__qualname__", *state["slots"]}
+    for name in [n for n in cls.__dict__ if n not in names and n not in keep and n not in state["noise"]]:
+        type.__delattr__(cls, name)
+    for name, value in wanted:
+        if name in ("__slots__", "__qualname__"):
+            continue
+        if name in cls.__dict__ and name not in ("__doc__", "__module__", "__hash__"):
+            type.__delattr__(cls, name)
+        type.__setattr__(cls, name, value)
+    cls.__qualname__ = state["qualname"]
+    if state["abstract"] is not None:
+        cls.__abstractmethods__ = frozenset(state["abstract"])  # type: ignore[attr-defined]
+
+
+def make_enum(root: str, metaclass: type, name: str, bases: tuple[type, ...], qualname: str, module: str,
+              members: list[tuple[str, Any]], items: list[tuple[str, Any]]) -> type:  # fmt: skip
+    """An enumeration of the notebook; its members are made once per identity."""
+    context = current()
+    known = context.existing_class(root)
+    if known is not None:
+        return known
+    scope: Any = enum.EnumType.__prepare__(name, bases)
+    scope["__module__"] = module
+    scope["__qualname__"] = qualname
+    for key, value in [*[i for i in items if i[0] not in ("__module__", "__qualname__")], *members]:
+        scope[key] = value
+    made = enum.EnumType.__new__(metaclass, name, bases, scope)  # type: ignore[call-overload]
+    context.register_class(root, made)
+    return made  # type: ignore[no-any-return]
+
+
+def make_namedtuple(root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str) -> type:
+    """A named tuple class, from its fields."""
+    import collections
+
+    context = current()
+    known = context.existing_class(root)
+    if known is not None:
+        return known
+    made: type = collections.namedtuple(name, fields, defaults=defaults, module=module)  # type: ignore[misc] # noqa: PYI024
+    context.register_class(root, made)
+    return made
+
+
+def set_attributes(cls: type, items: list[tuple[str, Any]]) -> None:
+    """Set a class's extra attributes."""
+    for name, value in items:
+        setattr(cls, name, value)
+
+
+def make_instance(cls: type, base: type | None, payload: Any) -> Any:
+    """An instance of a notebook class without running its ``__new__`` or ``__init__``."""
+    if base is None:
+        return object.__new__(cls)
+    if base is BaseException:
+        return BaseException.__new__(cls, *payload)
+    if payload is None:
+        return base.__new__(cls)
+    return base.__new__(cls, payload)
+
+
+def set_instance(obj: Any, state: dict[str, Any]) -> None:
+    """Fill an instance's contents, attributes and slots, past its own ``__setattr__``."""
+    if "pairs" in state:
+        dict.update(obj, state["pairs"])
+    if "items" in state:
+        list.extend(obj, state["items"])
+    if "members" in state:
+        set.update(obj, state["members"])
+    if "bytes" in state:
+        obj.extend(state["bytes"])
+    if "args" in state:
+        obj.args = state["args"]
+    if state.get("dict"):
+        obj.__dict__.update(state["dict"])
+    for name, value in state.get("slots", {}).items():
+        object.__setattr__(obj, name, value)
+
+
+def enum_member(cls: type[enum.Enum], name: str) -> Any:
+    """A member of an enumeration."""
+    return cls[name]
+
+
+def make_weakref(target: Any) -> weakref.ref[Any]:
+    """A weak reference; to nothing when its target was dead."""
+    if target is None:
+        return weakref.ref(_Gone())
+    return weakref.ref(target)
+
+
+class _Gone:
+    """What dead references pointed to."""
+
+
+def make_array(data: Any, dtype: Any, shape: tuple[int, ...], order: str, writeable: bool) -> Any:
+    """An array that owns its memory, so that views join through it alone."""
+    import numpy as np
+
+    made = np.empty(shape, dtype=dtype, order="C" if order == "C" else "F")
+    if made.nbytes:
+        target = made if order == "C" else made.T
+        target.reshape(-1).view("u1")[:] = np.frombuffer(data, dtype="u1")
+    made.flags.writeable = writeable
+    return made
+
+
+def make_object_array(dtype: Any, shape: tuple[int, ...], order: str) -> Any:
+    """An array of objects, to be filled by ``set_object_array``."""
+    import numpy as np
+
+    return np.empty(shape, dtype=dtype, order="C" if order == "C" else "F")
+
+
+def set_object_array(array: Any, state: tuple[list[Any], str, bool]) -> None:
+    """Fill an array of objects in memory order."""
+    items, order, writeable = state
+    flat = (array if order == "C" else array.T).reshape(-1)
+    for index, item in enumerate(items):
+        flat[index] = item
+    array.flags.writeable = writeable
+
+
+def make_view(
+    root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, writeable: bool
+) -> Any:
+    """A view on the memory of its root (R2: a view and its base stay sharing)."""
+    import numpy as np
+
+    memory = root
+    if isinstance(root, np.ndarray) and root.flags.f_contiguous and not root.flags.c_contiguous:
+        memory = root.T
+    made: Any = np.ndarray(shape, dtype, memory, offset, strides)
+    if made.flags.writeable and not writeable:
+        made.flags.writeable = False
+    return made
+
+
+def as_subclass(array: Any, cls: type, attributes: dict[str, Any]) -> Any:
+    """An instance of an ndarray subclass over the same memory."""
+    made = array.view(cls)
+    if attributes:
+        made.__dict__.update(attributes)
+    return made
+
+
+def set_block(block: Any, refs: Any) -> None:
+    """Give a pandas block its copy-on-write references back (R14)."""
+    if refs is not None:
+        block.refs = refs
+        refs.add_reference(block)
+
+
+def make_block_refs() -> Any:
+    """pandas' register of the blocks that share one memory."""
+    from pandas._libs.internals import BlockValuesRefs
+
+    return BlockValuesRefs()
+
+
+def make_set(cls: type, items: list[Any]) -> Any:
+    """A set built in the one insertion order that iterates as the original did (R14)."""
+    made: set[Any] = set()
+    for item in items:
+        made.add(item)
+    return made if cls is set else cls(made)
+
+
+def make_bound(func: Any, owner: Any) -> types.MethodType:
+    """A bound method."""
+    return types.MethodType(func, owner)

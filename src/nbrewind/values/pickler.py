@@ -1,0 +1,438 @@
+"""How a component becomes bytes: one pickle-5 stream per component, ``{root: value}``.
+
+Arrays go out of band as buffers of their own; functions go as the text of their cell;
+notebook classes as references to their identity.  Formats: docs/format.md, "Images".
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import marshal
+import pickle
+import sys
+import types
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Protocol
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow import code as codes
+from nbrewind.flow import digest as walks
+from nbrewind.flow import kinds
+from nbrewind.flow.names import reference
+from nbrewind.values import builders
+
+SMALL_BUFFER = 4096
+
+
+class DumpWorld(Protocol):
+    """What pickling needs to know of the notebook's process."""
+
+    def class_root(self, cls: type) -> str:
+        """The root of a notebook class."""
+
+    def handle(self, obj: Any) -> str | None:
+        """The identity of a registered handle, else None."""
+
+    def handle_recipe(self, obj: Any) -> tuple[str, Any]:
+        """``(kind, recipe)`` of a registered handle."""
+
+    def is_namespace(self, mapping: Any) -> bool:
+        """Whether ``mapping`` is the user's namespace."""
+
+
+@dataclass(slots=True)
+class Dump:
+    """A component as bytes: the stream and the buffers that it refers to, in order."""
+
+    stream: bytes
+    buffers: list[memoryview] = field(default_factory=list)
+
+
+class ClassBody:
+    """Marks a class as the content of its own image, where others store only its root."""
+
+    __slots__ = ("cls", "root")
+
+    def __init__(self, cls: type, root: str) -> None:
+        self.cls = cls
+        self.root = root
+
+
+def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
+    """Pickle one component.
+
+    Raises:
+        NotStorable: some value cannot be stored; the message is the reason.
+    """
+    output = io.BytesIO()
+    buffers: list[memoryview] = []
+
+    def out_of_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < SMALL_BUFFER:
+            return True
+        buffers.append(raw)
+        return False
+
+    pickler = _Pickler(output, protocol=5, buffer_callback=out_of_band)
+    pickler.world = world
+    try:
+        with warnings.catch_warnings(), walks.deep():
+            warnings.simplefilter("ignore")
+            pickler.dump({root: _top(root, value) for root, value in roots.items()})
+    except NotStorable:
+        raise
+    except RecursionError as error:
+        raise NotStorable("nested too deeply to be stored") from error
+    except Exception as error:  # noqa: BLE001 - reducers are anybody's code; the reason is reported
+        raise NotStorable(f"{type(error).__name__}: {str(error)[:160]}") from error
+    return Dump(output.getvalue(), buffers)
+
+
+def _top(root: str, value: Any) -> Any:
+    return ClassBody(value, root) if root.startswith("cls:") else value
+
+
+class _Pickler(pickle.Pickler):
+    world: DumpWorld
+
+    def reducer_override(self, obj: Any) -> Any:
+        reducer = _REDUCERS.get(type(obj))
+        if reducer is None:
+            reducer = _find(type(obj))
+        return reducer(self.world, obj)
+
+
+def keeps_order(items: Any) -> bool:
+    """Whether plain pickling rebuilds a set that iterates as ``items`` does."""
+    wanted = list(items)
+    if not all(type(item) in walks._VALUE_HASHED for item in wanted):
+        return True
+    rebuilt: set[Any] = set()
+    for item in wanted:
+        rebuilt.add(item)
+    return list(rebuilt) == wanted
+
+
+Reducer = Callable[[DumpWorld, Any], Any]
+
+
+def _default(world: DumpWorld, obj: Any) -> Any:
+    return NotImplemented
+
+
+def _named(obj: Any) -> Any:
+    found = reference(obj)
+    return None if found is None else (builders.load_reference, found)
+
+
+def _function(world: DumpWorld, obj: FunctionType) -> Any:
+    by_name = _named(obj)
+    if by_name is not None:
+        return by_name
+    module: str | None = None
+    if not world.is_namespace(obj.__globals__):
+        module = obj.__globals__.get("__name__")
+        owner = sys.modules.get(module) if isinstance(module, str) else None
+        if owner is None or vars(owner) is not obj.__globals__:
+            raise NotStorable(f"the function {obj.__qualname__} has globals of its own")
+    cells = obj.__closure__ or ()
+    contents = []
+    for cell in cells:
+        try:
+            contents.append(cell.cell_contents)
+        except ValueError:
+            contents.append(builders._UNSET)
+    state = {
+        "cells": contents,
+        "defaults": obj.__defaults__,
+        "kwdefaults": obj.__kwdefaults__,
+        "annotations": dict(obj.__annotations__),
+        "qualname": obj.__qualname__,
+        "module": obj.__module__,
+        "doc": obj.__doc__,
+        "dict": dict(obj.__dict__),
+    }
+    args = (obj.__code__, obj.__name__, module, cells)
+    return builders.make_function, args, state, None, None, builders.set_function
+
+
+def _code(world: DumpWorld, obj: CodeType) -> Any:
+    ordinal = builders.locate(obj)
+    if ordinal < 0:
+        return builders.marshal_code, (sys.version_info[:2], marshal.dumps(obj))
+    source = codes.source_of_file(obj.co_filename)
+    flags = codes.future_flags(obj)
+    return builders.source_code, (obj.co_filename, source, flags, obj.co_qualname, obj.co_firstlineno, ordinal)
+
+
+def _cell(world: DumpWorld, obj: CellType) -> Any:
+    return builders.empty_cell, ()
+
+
+def _class(world: DumpWorld, obj: type) -> Any:
+    by_name = _named(obj)
+    if by_name is not None:
+        return by_name
+    if not obj.__flags__ & (1 << 9):
+        return NotImplemented
+    return builders.load_class, (world.class_root(obj),)
+
+
+def _class_body(world: DumpWorld, body: ClassBody) -> Any:
+    cls, root = body.cls, body.root
+    if issubclass(cls, enum.Enum):
+        items = walks.class_items(cls)
+        members = [(name, member._value_) for name, member in cls.__members__.items()]
+        rest = [(name, value) for name, value in items if name not in cls.__members__]
+        args = (root, type(cls), cls.__name__, cls.__bases__, cls.__qualname__, cls.__module__, members, rest)
+        return builders.make_enum, args
+    if issubclass(cls, tuple) and hasattr(cls, "_make") and cls.__bases__ == (tuple,):
+        return _namedtuple(root, cls)
+    slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
+    scope: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    if "__slots__" in cls.__dict__:
+        scope["__slots__"] = cls.__dict__["__slots__"]
+    abstract = cls.__dict__.get("__abstractmethods__")
+    state = {
+        "items": [(n, v) for n, v in walks.class_items(cls) if n != "__dict__"],
+        "qualname": cls.__qualname__,
+        "slots": slots,
+        "noise": sorted(walks.CLASS_NOISE),
+        "abstract": None if abstract is None else sorted(abstract),
+    }
+    args2 = (root, type(cls), cls.__name__, cls.__bases__, scope)
+    return builders.make_class, args2, state, None, None, builders.set_class
+
+
+_NAMEDTUPLE_OWN = frozenset(
+    {
+        "__slots__", "_fields", "_field_defaults", "__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict",
+        "__getnewargs__", "__match_args__", "__module__", "__doc__", "__orig_bases__",
+    }
+)  # fmt: skip
+
+
+def _namedtuple(root: str, cls: Any) -> Any:
+    fields = tuple(cls._fields)
+    defaults = tuple(cls._field_defaults[name] for name in fields if name in cls._field_defaults)
+    extra = [
+        (name, value)
+        for name, value in cls.__dict__.items()
+        if name not in _NAMEDTUPLE_OWN and name not in fields and name not in walks.CLASS_NOISE
+    ]
+    extra.append(("__qualname__", cls.__qualname__))
+    extra.append(("__doc__", cls.__doc__))
+    args = (root, cls.__name__, fields, defaults, cls.__module__)
+    return builders.make_namedtuple, args, extra, None, None, builders.set_attributes
+
+
+def _module(world: DumpWorld, obj: ModuleType) -> Any:
+    if sys.modules.get(obj.__name__) is not obj:
+        raise NotStorable(f"module {obj.__name__!r} was made by hand")
+    return builders.load_module, (obj.__name__,)
+
+
+def _method(world: DumpWorld, obj: MethodType) -> Any:
+    return builders.make_bound, (obj.__func__, obj.__self__)
+
+
+def _builtin(world: DumpWorld, obj: BuiltinFunctionType) -> Any:
+    owner = obj.__self__
+    if owner is None or isinstance(owner, ModuleType):
+        by_name = _named(obj)
+        if by_name is not None:
+            return by_name
+    return NotImplemented
+
+
+def _weakref(world: DumpWorld, obj: weakref.ref[Any]) -> Any:
+    return builders.make_weakref, (obj(),)
+
+
+def _property(world: DumpWorld, obj: property) -> Any:
+    return property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
+
+
+def _wrapped(world: DumpWorld, obj: Any) -> Any:
+    return type(obj), (obj.__func__,)
+
+
+def _lock(world: DumpWorld, obj: Any) -> Any:
+    import threading
+
+    maker: Any = threading.RLock if type(obj).__name__ == "RLock" else threading.Lock
+    return _call_named, ("threading", "RLock" if maker is threading.RLock else "Lock")
+
+
+def _call_named(module: str, name: str) -> Any:
+    return builders.load_reference(module, name)()
+
+
+def _enum_member(world: DumpWorld, obj: enum.Enum) -> Any:
+    if obj._name_ is None or obj._name_ not in type(obj).__members__:
+        return NotImplemented
+    return builders.enum_member, (type(obj), obj._name_)
+
+
+def _memoryview(world: DumpWorld, obj: memoryview) -> Any:
+    return memoryview, (obj.obj,)
+
+
+def _namespace(world: DumpWorld, obj: Any) -> Any:
+    if world.is_namespace(obj):
+        return builders.namespace, ()
+    return NotImplemented
+
+
+def _block(world: DumpWorld, obj: Any) -> Any:
+    reduced = obj.__reduce__()
+    return reduced[0], reduced[1], obj.refs, None, None, builders.set_block
+
+
+def _block_refs(world: DumpWorld, obj: Any) -> Any:
+    return builders.make_block_refs, ()
+
+
+def _array(world: DumpWorld, obj: Any) -> Any:
+    numpy = sys.modules["numpy"]
+    if type(obj) is not numpy.ndarray:
+        if type(obj).__module__.startswith("numpy.ma"):
+            return NotImplemented
+        plain = obj.view(numpy.ndarray)
+        return builders.as_subclass, (plain, type(obj), dict(getattr(obj, "__dict__", {}) or {}))
+    root, exporter = kinds.root_buffer(obj)
+    writeable = bool(obj.flags.writeable)
+    if exporter is not None and not isinstance(exporter, bytes | bytearray):
+        if root.flags.writeable:
+            raise NotStorable(f"an array over the memory of a {type(exporter).__name__}")
+        obj = numpy.array(obj)
+        root = obj
+    elif obj is not root or exporter is not None:
+        owner = root if exporter is None else exporter
+        start = root.__array_interface__["data"][0]
+        offset = obj.__array_interface__["data"][0] - start
+        if exporter is not None:
+            base = numpy.frombuffer(exporter, dtype="u1").__array_interface__["data"][0]
+            offset = obj.__array_interface__["data"][0] - base
+        return builders.make_view, (owner, obj.dtype, obj.shape, obj.strides, offset, writeable)
+    flags = obj.flags
+    order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
+    if obj.dtype.hasobject or obj.dtype.kind == "T":
+        kept = "C" if order == "A" else order
+        flat = (obj if kept == "C" else obj.T).reshape(-1).tolist()
+        made = (obj.dtype, obj.shape, kept)
+        return builders.make_object_array, made, (flat, kept, writeable), None, None, builders.set_object_array
+    if order == "A":
+        obj, order = obj.copy(order="C"), "C"
+    data = obj if order == "C" else obj.T
+    raw = pickle.PickleBuffer(data.reshape(-1).view("u1"))
+    return builders.make_array, (raw, obj.dtype, obj.shape, order, writeable)
+
+
+def _instance(world: DumpWorld, obj: Any) -> Any:
+    cls = type(obj)
+    handle = world.handle(obj)
+    if handle is not None:
+        return (builders.load_handle, (handle, *world.handle_recipe(obj)))
+    if _is_plain(cls):
+        return NotImplemented
+    if kinds.foreign_base(cls):
+        return NotImplemented
+    base = kinds.payload_base(cls)
+    payload: Any = None
+    state: dict[str, Any] = {}
+    if base is dict:
+        state["pairs"] = dict(dict.items(obj))
+    elif base is list:
+        state["items"] = list(list.__iter__(obj))
+    elif base is set:
+        state["members"] = list(set.__iter__(obj))
+    elif base is bytearray:
+        state["bytes"] = bytes(obj)
+    elif base is BaseException:
+        payload = ()
+        state["args"] = obj.args
+    elif base is not None:
+        payload = base.__new__(base, obj)
+    attributes = getattr(obj, "__dict__", None)
+    if attributes:
+        state["dict"] = dict(attributes)
+    slots = kinds.slot_values(obj)
+    if slots:
+        state["slots"] = slots
+    return builders.make_instance, (cls, base, payload), state, None, None, builders.set_instance
+
+
+_SPECIAL = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__slots__")
+_PLAIN: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+
+
+def _is_plain(cls: type) -> bool:
+    """Whether pickle's own way (all in C) is exact: no method of the class takes part."""
+    known = _PLAIN.get(cls)
+    if known is None:
+        known = all(
+            parent is object or not any(name in parent.__dict__ for name in _SPECIAL) for parent in cls.__mro__
+        ) and kinds.payload_base(cls) is None and not kinds.foreign_base(cls)
+        _PLAIN[cls] = known
+    return known
+
+
+def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
+    handle = world.handle(obj)
+    if handle is not None:
+        return (builders.load_handle, (handle, *world.handle_recipe(obj)))
+    return NotImplemented
+
+
+def _find(cls: type) -> Reducer:
+    """The reducer of a type; remembered, but for the notebook's own classes."""
+    numpy = sys.modules.get("numpy")
+    name = kinds.dotted(cls)
+    reducer: Reducer
+    if issubclass(cls, type):
+        reducer = _class
+    elif issubclass(cls, enum.Enum):
+        reducer = _enum_member
+    elif issubclass(cls, ModuleType):
+        reducer = _module
+    elif numpy is not None and issubclass(cls, numpy.ndarray):
+        reducer = _array
+    elif name in kinds._LOCKS:
+        reducer = _lock
+    elif kinds._is_block(cls):
+        reducer = _block
+    elif cls.__name__ == "BlockValuesRefs":
+        reducer = _block_refs
+    elif issubclass(cls, dict) and name == "nbrewind.flow.namespace.Namespace":
+        reducer = _namespace
+    elif kinds.is_instance_kind(cls):
+        return _instance
+    else:
+        reducer = _handle_or_default
+    _REDUCERS[cls] = reducer
+    return reducer
+
+
+_REDUCERS: dict[type, Reducer] = {
+    FunctionType: _function,
+    CodeType: _code,
+    CellType: _cell,
+    type: _class,
+    ClassBody: _class_body,
+    ModuleType: _module,
+    MethodType: _method,
+    BuiltinFunctionType: _builtin,
+    weakref.ReferenceType: _weakref,
+    property: _property,
+    classmethod: _wrapped,
+    staticmethod: _wrapped,
+    memoryview: _memoryview,
+    types.GenericAlias: _default,
+}
