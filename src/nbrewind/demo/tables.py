@@ -7,28 +7,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-STYLES = {
-    "restored": "green",
-    "executed": "yellow",
-    "recomputed": "magenta",
-    "failed": "red",
-    "skipped": "dim",
-}
+from nbrewind.report.text import STYLES, duration, first_line
 
 
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 0.1:
-        return f"{seconds * 1000:.1f} ms"
-    return f"{seconds:.2f} s"
-
-
-def _headline(source: str) -> str:
-    """The line that tells a reader which cell it is: the first that is no magic."""
-    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("%")]
-    text = lines[0] if lines else ""
-    return text if len(text) <= 34 else text[:33] + "…"
+def _without_magics(source: str) -> str:
+    """A reader knows a cell by its first line that is no magic."""
+    return "\n".join(line for line in source.splitlines() if not line.startswith("%")) or source
 
 
 def _tasks(cell: dict[str, Any]) -> tuple[str, str]:
@@ -57,7 +41,7 @@ def repeat_table(title: str, report: dict[str, Any], sources: list[str]) -> Tabl
     table.add_column("recorded", justify="right", no_wrap=True)
     for cell in report["cells"]:
         index = cell["index"]
-        headline = _headline(sources[index]) if 0 <= index < len(sources) else ""
+        headline = first_line(_without_magics(sources[index]), 34) if 0 <= index < len(sources) else ""
         served, ran = _tasks(cell)
         table.add_row(
             str(index),
@@ -66,8 +50,8 @@ def repeat_table(title: str, report: dict[str, Any], sources: list[str]) -> Tabl
             Text(_why(cell)),
             served,
             ran,
-            _clock(cell.get("seconds")),
-            _clock(cell.get("recorded_seconds")),
+            duration(cell.get("seconds")),
+            duration(cell.get("recorded_seconds")),
         )
     return table
 
@@ -79,7 +63,7 @@ def audit_line(report: dict[str, Any], seconds: float) -> Text:
     text = Text("1  nbrewind audit\n", style="bold")
     text.append(
         f"   {totals['executed']} cells executed and recorded, {ran} tasks run on the cluster, "
-        f"{_clock(seconds)} in all\n",
+        f"{duration(seconds)} in all\n",
         style="not bold",
     )
     return text
@@ -109,6 +93,6 @@ def summary(runs: list[tuple[str, float, dict[str, Any]]]) -> Table:
             str(totals["executed"] + totals["recomputed"]),
             str(sum(count.get("served", 0) for count in counts)),
             str(sum(count.get("run", 0) for count in counts)),
-            _clock(seconds),
+            duration(seconds),
         )
     return table
