@@ -17,10 +17,10 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kernel.conftest import add_spec
 from nbrewind.errors import NotebookError
 from nbrewind.kernel.client import RewindClient
 from nbrewind.kernel.connection import RunOptions
+from support.jupyter import add_spec
 
 pytestmark = pytest.mark.real_kernel
 
@@ -158,7 +158,7 @@ def test_a_kernel_that_dies_is_told_and_the_rest_kept() -> None:
 def test_a_kernel_that_cannot_start_says_why(jupyter_data: Path) -> None:
     code = "import sys; sys.exit('no such library: libmagic')"
     add_spec(jupyter_data, "bad", argv=[sys.executable, "-c", code])
-    with pytest.raises(NotebookError, match="could not be started.*no such library: libmagic"):
+    with pytest.raises(NotebookError, match=r"could not be started.*no such library: libmagic"):
         RewindClient(book("1"), RunOptions("bad")).run()
     add_spec(jupyter_data, "gone", argv=["/no/such/program", "-f", "{connection_file}"])
     with pytest.raises(NotebookError, match="could not be started"):

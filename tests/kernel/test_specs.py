@@ -11,9 +11,9 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from nbformat.v4 import new_notebook
 
-from kernel.conftest import add_spec
 from nbrewind.errors import NotebookError, UsageError
 from nbrewind.kernel import specs
+from support.jupyter import add_spec
 
 
 @pytest.mark.parametrize("mode", specs.MODES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -65,4 +66,6 @@ class FakeKernel(IPythonKernel):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["nbrewind.kernel"]:  # the command line accepts kernels of ours only
+        del sys.argv[1:4]
     IPKernelApp.launch_instance(kernel_class=FakeKernel)
