@@ -63,6 +63,8 @@ def run(folder: Path | str | None = None, *, as_json: bool = False, console: Con
             "Install them with: pip install 'nbrewind[demo]'"
         )
     out = console or Console(stderr=as_json)
+    if not out.is_terminal:
+        out.width = max(out.width, 118)
     if folder is not None:
         return _show(Path(folder), out, as_json=as_json)
     with tempfile.TemporaryDirectory(prefix="nbrewind-demo-", ignore_cleanup_errors=True) as temporary:

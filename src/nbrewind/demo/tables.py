@@ -73,7 +73,7 @@ def edit_text(before: str, after: str) -> Text:
     """The edit between the repeats."""
     text = Text("\nNow the parameter cell is edited:  ")
     text.append(before, style="red strike")
-    text.append("  ")
+    text.append("  ->  ")
     text.append(after, style="green")
     text.append("\n")
     return text
