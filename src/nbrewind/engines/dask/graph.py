@@ -1,0 +1,279 @@
+"""Identity of a Dask graph: every node by content, children by position, never by Dask's keys.
+
+Dask's keys are random, too narrow or bound to a file name; ours are Merkle hashes.  A
+node's *base* covers its callable and its arguments with children numbered by position.
+From it come three digests: *deep* (children by their deep digests: known at once),
+*content* (children by the digests of their results) and *shape* (as content, with
+results that are not known yet left open).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dask._task_spec import Alias, DataNode, GraphNode, NestedContainer, Task, TaskRef, convert_legacy_graph
+from dask.core import flatten
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow.code import hash_parts
+from nbrewind.model import Digest, TaskEntry
+from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
+from nbrewind.tasks.identity import walked
+
+Fate = Literal["glue", "plain", "served", "run", "deferred", "data"]
+Key = Any
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """One node of a graph, or one future that a graph refers to."""
+
+    key: Key
+    spec: Any = None
+    base: Digest | None = None
+    """None where the node has no identity: it runs and is not recorded."""
+    deps: list[Item] = field(default_factory=list)
+    recorded: bool = False
+    pure: bool = False
+    user: bool = False
+    fate: Fate = "glue"
+    deep: Digest | None = None
+    digest: Digest | None = None
+    """Digest of the result once known."""
+    entry: TaskEntry | None = None
+    ticket: Ticket | None = None
+    """Place among the cell's tasks with this content key, once that is known."""
+    deep_ticket: Ticket | None = None
+    cell: CellTasks | None = None
+    ident: str = ""
+    """Names the report of the worker's wrapper; empty where there is no wrapper."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set on the client's loop once the digest is known or never will be."""
+    namespace: dict[str, Any] = field(default_factory=dict)
+    """Classes of the notebook that the stored result names, as they were when it was served."""
+    name: str = ""
+    sent: bool = False
+
+    def pending(self) -> list[Item]:
+        """Recorded items above this one whose result digest is not known yet."""
+        found: dict[int, Item] = {}
+        stack = list(self.deps)
+        seen: set[int] = set()
+        while stack:
+            item = stack.pop()
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            if item.fate in ("glue", "plain", "data"):
+                stack.extend(item.deps)
+            elif item.digest is None:
+                found.setdefault(id(item), item)
+        return list(found.values())
+
+    def blocked(self) -> list[Item]:
+        """Items above this one that the scheduler does not know yet."""
+        return [item for item in self.closure() if item.fate == "deferred" and not item.sent]
+
+    def closure(self) -> list[Item]:
+        """Items above this one, through nodes that are not recorded themselves."""
+        found: dict[int, Item] = {}
+        stack = list(self.deps)
+        while stack:
+            item = stack.pop()
+            if id(item) in found:
+                continue
+            found[id(item)] = item
+            if item.fate in ("glue", "plain", "data"):
+                stack.extend(item.deps)
+        return list(found.values())
+
+
+def reference(item: Item) -> Digest | None:
+    """How a node counts for its children: by its result where known, else by content below."""
+    if item.recorded or item.spec is None:
+        return item.digest
+    if item.base is None:
+        return None
+    parts = [reference(dep) for dep in item.deps]
+    if None in parts:
+        return None
+    return hash_parts("node", item.base, *(str(part) for part in parts))
+
+
+def content_key(item: Item) -> Digest | None:
+    """The key under which the log holds the node, once all results above it are known."""
+    if item.base is None:
+        return None
+    parts = [reference(dep) for dep in item.deps]
+    if None in parts:
+        return None
+    return hash_parts("content", item.base, *(str(part) for part in parts))
+
+
+def shape_key(item: Item) -> Digest | None:
+    """As the content key, results not known yet left open; None where nothing is known."""
+    if item.base is None:
+        return None
+    return hash_parts("shape", item.base, *(str(len(item.deps))))
+
+
+def deep_key(item: Item) -> Digest | None:
+    """The key known at submission: children by their own deep keys."""
+    if item.base is None or any(dep.deep is None for dep in item.deps):
+        return None
+    if not item.deps:
+        return content_key(item)
+    return hash_parts("deep", item.base, *(str(dep.deep) for dep in item.deps))
+
+
+class Reader:
+    """Turns an expression of Dask into items in a deterministic order."""
+
+    def __init__(self, context: TaskContext, known: Callable[[Key], Item | None]) -> None:
+        self.context = context
+        self.known = known
+        """Gives the item of a key that the client holds already, if there is one."""
+
+    def read(self, graph: Mapping[Key, Any], wanted: Iterable[Key]) -> list[Item]:
+        """Items for all nodes that ``wanted`` needs, children before parents."""
+        dsk = convert_legacy_graph(graph)
+        items: dict[Key, Item] = {}
+        order: list[Item] = []
+        children: dict[Key, list[Key]] = {}
+        targets = list(wanted)
+        stack: list[tuple[Key, bool]] = [(key, False) for key in reversed(targets)]
+        open_keys: set[Key] = set()
+        while stack:
+            key, closing = stack.pop()
+            if closing:
+                item = items[key]
+                item.deps = [items[child] for child in children[key]]
+                item.deep = deep_key(item)
+                order.append(item)
+                continue
+            if key in open_keys:
+                continue
+            open_keys.add(key)
+            spec = dsk.get(key)
+            held = self.known(key)
+            if spec is None or held is not None:
+                items[key] = held if held is not None else _foreign(key)
+                continue
+            item, keys = self._item(key, spec)
+            items[key] = item
+            children[key] = keys
+            stack.append((key, True))
+            stack.extend((child, False) for child in reversed(keys))
+        requested = set(targets)
+        for item in order:
+            item.recorded = item.key in requested or item.user
+        return order
+
+    def _item(self, key: Key, spec: GraphNode) -> tuple[Item, list[Key]]:
+        item = Item(key, spec, name=_label(key))
+        found: dict[Key, int] = {}
+        try:
+            item.base, item.user = self.base(spec, found)
+        except NotStorable:
+            item.base = None
+        keys = list(found)
+        keys += sorted((k for k in spec.dependencies if k not in found), key=str)
+        if isinstance(spec, DataNode):
+            item.fate = "data"
+            item.user = False
+        return item, keys
+
+    def base(self, spec: Any, found: dict[Key, int]) -> tuple[Digest, bool]:
+        """Digest of a node with its children by position, and whether it runs notebook code.
+
+        Raises:
+            NotStorable: an argument has no content.
+        """
+        if isinstance(spec, Alias):
+            return hash_parts("alias", str(found.setdefault(spec.target, len(found)))), False
+        if isinstance(spec, DataNode):
+            walk = walked(spec.value, self.context.leaves)
+            return hash_parts("data", walk.digest()), walk.user
+        return self._task(spec, found, {})
+
+    def _task(self, spec: Task, found: dict[Key, int], inner: dict[Key, str]) -> tuple[Digest, bool]:
+        reached = False
+
+        def child(key: Key) -> str:
+            return inner[key] if key in inner else f"#{found.setdefault(key, len(found))}"
+
+        def leaf(obj: Any) -> str:
+            nonlocal reached
+            if isinstance(obj, TaskRef):
+                return child(obj.key)
+            if isinstance(obj, Alias):
+                return child(obj.target)
+            if isinstance(obj, DataNode):
+                walk = walked(obj.value, self.context.leaves)
+                reached = reached or walk.user
+                return walk.digest()
+            digest, user = self._task(obj, found, inner)
+            reached = reached or user
+            return digest
+
+        leaves = {TaskRef: leaf, GraphNode: leaf}
+        if spec.has_subgraph():
+            digest, user = self._fused(spec, found, leaf)
+        elif isinstance(spec, NestedContainer):
+            digest, user = self.context.identify_code(type(spec), spec.args, None, leaves=leaves)
+        else:
+            digest, user = self.context.identify_code(spec.func, spec.args, spec.kwargs, leaves=leaves)
+        return digest, user or reached
+
+    def _fused(self, spec: Task, found: dict[Key, int], leaf: Callable[[Any], str]) -> tuple[Digest, bool]:
+        nodes, out, inkeys, *values = spec.args
+        texts: dict[Key, str] = {
+            key: leaf(value) if isinstance(value, TaskRef | GraphNode) else walked(value).digest()
+            for key, value in zip(inkeys, values, strict=True)
+        }
+        user = False
+        stack = [out]
+        while stack:
+            key = stack[-1]
+            if key in texts:
+                stack.pop()
+                continue
+            node = nodes[key]
+            missing = [k for k in node.dependencies if k not in texts and k in nodes]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if isinstance(node, Alias):
+                texts[key] = texts[node.target]
+            elif isinstance(node, DataNode):
+                texts[key] = walked(node.value, self.context.leaves).digest()
+            else:
+                texts[key], reached = self._task(node, found, texts)
+                user = user or reached
+        return hash_parts("fused", texts[out]), user
+
+
+def _foreign(key: Key) -> Item:
+    """A key whose making was not seen: whatever depends on it just runs."""
+    item = Item(key, fate="plain", recorded=True)
+    item.settled.set()
+    return item
+
+
+def ordered_keys(expr: Any, keys: Iterable[Key]) -> list[Key]:
+    """The wanted keys in the order of the expression, which does not depend on hash seeds."""
+    wanted = list(dict.fromkeys(keys))
+    if not isinstance(keys, set | frozenset):
+        return wanted
+    left = set(wanted)
+    first = [key for key in flatten([expr.__dask_keys__()]) if key in left]
+    return list(dict.fromkeys(first)) + sorted(left - set(first), key=str)
+
+
+def _label(key: Key) -> str:
+    text = key[0] if isinstance(key, tuple) and key else key
+    return str(text).rsplit("-", 1)[0][:80]

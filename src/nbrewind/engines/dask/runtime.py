@@ -1,0 +1,518 @@
+"""Serves and records the tasks of one client.
+
+Everything a client computes passes through ``Client._graph_to_futures``: the graph is
+read, nodes that the log holds become finished futures (their values enter what is left
+of the graph under keys named by content, so that the scheduler's own keys are never
+poisoned), the rest runs wrapped.  Results are logged on the client's event loop as
+their keys reach memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import dask
+from dask._expr import HLGExpr, LLGExpr
+from dask._task_spec import DataNode, Task
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from distributed.client import Client, Future
+from distributed.utils import sync
+
+from nbrewind.engines.dask import worker
+from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys, shape_key
+from nbrewind.errors import MissingObject, NBRewindError, NotStorable
+from nbrewind.flow.code import hash_parts
+from nbrewind.model import FileState, TaskEntry
+from nbrewind.tasks import payload
+from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
+
+log = logging.getLogger("nbrewind.dask")
+SHAPE = "shape"
+"""Engine name of index rows: they say that the log knows a task of this shape."""
+LARGEST_GRAPH = 200_000
+"""Nodes beyond which a graph runs without the log: reading it would cost more than it saves."""
+_TYPED = 100_000
+_REPORT_WAIT = 10.0
+_REPORTS = 20_000
+
+
+class Originals:
+    """The engine's own methods, as they were before they were hooked."""
+
+    graph_to_futures: Callable[..., Any] = Client._graph_to_futures
+    gather: Callable[..., Any] = Client._gather
+
+
+class Runtime:
+    """The task log beside one client."""
+
+    def __init__(self, client: Any, context: TaskContext) -> None:
+        self._client = weakref.ref(client)
+        self.context = context
+        self.items: dict[Key, Item] = {}
+        """Items by Dask's key, as long as the client holds the key."""
+        self.reports: dict[str, dict[str, Any]] = {}
+        self._arrivals: dict[str, asyncio.Event] = {}
+        self._following: dict[Item, asyncio.Task[None]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="nbrewind-tasks")
+        self._subscribed: object | None = None
+
+    @property
+    def client(self) -> Any:
+        """The client; None once it was collected."""
+        return self._client()
+
+    # -- submission -------------------------------------------------------------------
+
+    def compute(self, expr: Any, keys: Iterable[Key], options: dict[str, Any], *, pure: bool) -> dict[Key, Any] | None:
+        """Futures for ``keys``; None where the graph must take the engine's own way."""
+        graph = dict(expr.__dask_graph__())
+        if len(graph) > LARGEST_GRAPH:
+            return None
+        wanted = ordered_keys(expr, keys)
+        annotations = expr.__dask_annotations__()
+        with self.client._refcount_lock:
+            order = Reader(self.context, self._held).read(graph, wanted)
+            cell = self.context.cell
+            for item in order:
+                item.cell, item.pure = cell, pure
+                self._decide(item)
+            futures = self._futures(order, wanted)
+            ready = [item for item in order if item.recorded and item.fate in ("run", "plain") and not item.sent]
+        job = _Job(self, order, set(wanted), annotations, options, dask.get_annotations())
+        if ready:
+            self.connect()
+            job.send(ready)
+        self._watch(job, order)
+        return futures
+
+    def _held(self, key: Key) -> Item | None:
+        """The item of a key that the client holds: the engine would not run it again either."""
+        state = self.client.futures.get(key)
+        return self.items.get(key) if state is not None and state.status in ("pending", "finished") else None
+
+    def _decide(self, item: Item) -> None:
+        if item.fate == "data" and not item.recorded:
+            return
+        if not item.recorded:
+            item.fate = "glue"
+            return
+        if item.deep is None or item.base is None:
+            item.fate = "deferred" if item.blocked() else "plain"
+            return
+        cell = item.cell or self.context.cell
+        cell.keys.setdefault(item.deep)
+        content = content_key(item)
+        if item.deep != content:
+            item.deep_ticket = self.context.claim(item.deep, cell)
+        if content is None:
+            shape = shape_key(item)
+            known = bool(item.blocked()) or (cell.serve and shape is not None and bool(self.context.store.tasks(shape)))
+            item.fate = "deferred" if known else "run"
+            return
+        self._serve_or_run(item, content)
+
+    def _serve_or_run(self, item: Item, content: str) -> None:
+        cell = item.cell or self.context.cell
+        item.ticket = self.context.claim(content, cell)
+        item.fate = "run"
+        entry = self.context.find(item.ticket, pure=item.pure)
+        if entry is None or not self._usable(item, entry) or not self.context.serve(entry, cell):
+            return
+        item.entry, item.digest, item.fate = entry, entry.result_digest, "served"
+        if item.deep_ticket is not None:
+            self._alias(item.deep_ticket, entry)
+
+    def _alias(self, ticket: Ticket, entry: TaskEntry) -> None:
+        """Let the key known at submission lead to the entry: planning asks by it."""
+        if not any(e.result == entry.result and e.files == entry.files for e in self.context.store.tasks(ticket.key)):
+            self.context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
+
+    def _usable(self, item: Item, entry: TaskEntry) -> bool:
+        try:
+            data = self.context.store.get(entry.result)
+            if payload.needs_namespace(data):
+                # Bound now, in the cell: a later cell may define the class anew.
+                payload.loads(data, lambda: _Remembering(self.context.namespace(), item.namespace))
+        except (MissingObject, NotStorable):
+            return False
+        return True
+
+    def value(self, item: Item) -> Any:
+        """A served result, built anew at every call."""
+        assert item.entry is not None
+        data = self.context.store.get(item.entry.result)
+        return payload.loads(data, lambda: item.namespace)
+
+    def _futures(self, order: list[Item], wanted: list[Key]) -> dict[Key, Any]:
+        """Futures of the wanted keys, made before anything is sent; served ones are finished."""
+        by_key = {item.key: item for item in order}
+        futures = {}
+        for key in wanted:
+            item = by_key.get(key)
+            future = Future(key, self.client)
+            futures[key] = future
+            if item is None:
+                continue
+            if item.fate == "served" and future._state.status == "pending" and key not in self.items:
+                self._finish(item, future._state)
+            self.items[key] = item
+        return futures
+
+    def _finish(self, item: Item, state: Any) -> None:
+        kind = None
+        if item.entry is not None and len(self.context.store.get(item.entry.result)) <= _TYPED:
+            kind = type(self.value(item))
+        state.finish(kind)
+
+    def is_served(self, future: Any) -> bool:
+        """Whether a future's result is here and not on the cluster."""
+        item = self.items.get(future.key)
+        return item is not None and item.fate == "served" and future.status == "finished"
+
+    def connect(self) -> None:
+        """Connect a client that was rebuilt lazily; from the user's thread."""
+        client = self.client
+        ensure = getattr(client, "_nbrewind_connect", None)
+        if ensure is not None:
+            ensure()
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        client = self.client
+        if self._subscribed is not client.scheduler_comm:
+            self._subscribed = client.scheduler_comm
+            client.subscribe_topic(worker.TOPIC, self._reported)
+
+    def _reported(self, event: Any) -> None:
+        message = event[1]
+        ident = message["ident"]
+        self.reports[ident] = message
+        if len(self.reports) > _REPORTS:
+            del self.reports[next(iter(self.reports))]
+        arrival = self._arrivals.pop(ident, None)
+        if arrival is not None:
+            arrival.set()
+
+    # -- completion -------------------------------------------------------------------
+
+    def _watch(self, job: _Job, order: list[Item]) -> None:
+        followed = [item for item in order if item.recorded and item.fate in ("run", "plain", "deferred")]
+        counts = self.context.cell.counts
+        counts.run += sum(1 for item in followed if item.fate != "deferred")
+        for item in order:
+            if item.fate == "served":
+                item.settled.set()
+        if followed:
+            self.client.loop.add_callback(self._start_following, job, followed)
+
+    def _start_following(self, job: _Job, items: list[Item]) -> None:
+        for item in items:
+            task = asyncio.ensure_future(self._follow(job, item))
+            self._following[item] = task
+            task.add_done_callback(lambda _, item=item: self._following.pop(item, None))
+
+    async def _follow(self, job: _Job, item: Item) -> None:
+        try:
+            if item.fate == "deferred" and not await self._release(job, item):
+                return
+            pin = job.pins.pop(item.key, None)
+            client = self.client
+            state = client.futures.get(item.key) if client is not None else None
+            if state is None:
+                return
+            await state.wait()
+            if state.status == "cancelled" or client.futures.get(item.key) is not state:
+                self._abandon(job)
+                return
+            if pin is None:
+                # The user may let go of the future at once: hold it until it is logged.
+                pin = Future(item.key, self.client)
+            if item.deep is not None:
+                await self._log(job, item, pin, state)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # a task that cannot be logged runs again; the user's future is unharmed
+            log.warning("Task %s was not logged.", item.key, exc_info=True)
+        finally:
+            item.settled.set()
+
+    async def _release(self, job: _Job, item: Item) -> bool:
+        """Settle a deferred item: serve it or send it.  False if there is nothing left to follow."""
+        for above in item.pending() + item.blocked():
+            await above.settled.wait()
+        client = self.client
+        if client is None or not job.alive():
+            return False
+        state = client.futures.get(item.key)
+        if item.key in job.wanted and (state is None or state.status == "cancelled"):
+            return False
+        content = content_key(item) if item.deep is not None else None
+        if content is not None:
+            await self._offload(self._serve_or_run, item, content)
+            if item.fate == "served":
+                if state is not None:
+                    self._finish(item, state)
+                item.settled.set()
+                return False
+        item.fate = "run" if item.deep is not None else "plain"
+        if item.cell is not None:
+            item.cell.counts.run += 1
+        if getattr(client, "_nbrewind_connect", None) is not None:
+            await client._nbrewind_connect_async()
+        self._subscribe()
+        job.send([item])
+        return True
+
+    def _abandon(self, job: _Job) -> None:
+        """Nobody holds a result of this graph any more: let go of what is still to run."""
+        if not job.alive():
+            for item, task in list(self._following.items()):
+                state = self.client.futures.get(item.key)
+                if item in job.members and state is not None and state.status == "pending":
+                    task.cancel()
+
+    async def _offload(self, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+
+    async def _log(self, job: _Job, item: Item, pin: Any, state: Any) -> None:
+        error, value = "", None
+        if state.status == "error":
+            error = f"{type(state.exception).__name__}: {state.exception}"[:2000]
+        elif state.status == "finished":
+            value = (await Originals.gather(self.client, [pin]))[0]
+        else:
+            return
+        report = await self._report(item.ident)
+        sources = [item]
+        for above in item.closure():
+            if above.fate in ("run", "deferred"):
+                await above.settled.wait()
+            elif above.fate == "glue" and above.ident:
+                await self._report(above.ident)
+                sources.append(above)
+        if report is None and item.ident and not error:
+            log.warning("Task %s was not logged: its worker sent no report.", item.key)
+            return
+        await self._offload(self._write, item, value, error, sources)
+
+    async def _report(self, ident: str) -> dict[str, Any] | None:
+        if not ident:
+            return None
+        if ident not in self.reports:
+            arrival = self._arrivals.setdefault(ident, asyncio.Event())
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(arrival.wait(), _REPORT_WAIT)
+        return self.reports.get(ident)
+
+    def _write(self, item: Item, value: Any, error: str, sources: list[Item]) -> None:
+        """Log one completed task (in the recording thread)."""
+        cell = item.cell or CellTasks()
+        content = content_key(item)
+        if content is None or item.deep is None:
+            return
+        reads: dict[str, FileState] = {}
+        outputs: dict[str, FileState] = {}
+        for source in sources:
+            report = self.reports.get(source.ident)
+            if report is None:
+                continue
+            if report["unsure"]:
+                cell.notes.setdefault(f"task {item.name} is not stored: it moved or removed {report['unsure'][0]}")
+                return
+            for path, (kind, digest, size, mode) in report["reads"].items():
+                reads[self.context.files.portable(path)] = FileState(kind, digest, size, mode)
+            kept = self._keep_outputs(report["outputs"])
+            if kept is None:
+                cell.notes.setdefault(f"task {item.name} is not stored: an output file is not visible here")
+                return
+            outputs.update(kept)
+        own = self.reports.get(item.ident) or {}
+        entry = TaskEntry(
+            content, item.name, "", files=reads, outputs=outputs, error=error, seconds=own.get("seconds", 0.0),
+            created=time.time(), worker=own.get("worker", ""), engine="dask",
+        )  # fmt: skip
+        tickets = [item.ticket or self.context.claim(content, cell)]
+        if item.deep_ticket is not None:
+            tickets.append(item.deep_ticket)
+        written = self.context.add(tickets, entry, value)
+        self.reports.pop(item.ident, None)
+        if written is None or error:
+            return
+        item.digest = written.result_digest
+        shape = shape_key(item)
+        if item.deps and shape is not None and not self.context.store.tasks(shape):
+            self.context.store.add_task(TaskEntry(shape, item.name, "", created=time.time(), engine=SHAPE))
+
+    def _keep_outputs(self, found: dict[str, Any]) -> dict[str, FileState] | None:
+        outputs = {}
+        for path, (kind, digest, size, mode, data) in found.items():
+            if data is None:
+                now = self.context.files.state(path, marked=digest.startswith("b2:"))
+                if now.digest != digest:
+                    return None
+                with open(path, "rb") as source:
+                    data = source.read()
+            stored = self.context.store.put(data)
+            outputs[self.context.files.portable(path)] = FileState(kind, stored, size, mode)
+        return outputs
+
+    # -- the end ----------------------------------------------------------------------
+
+    async def drain(self, timeout: float = 30.0) -> None:
+        """Wait until tasks that are complete are logged; those still running are left."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            client = self.client
+            if client is None:
+                return
+            open_items = []
+            for item, task in list(self._following.items()):
+                state = client.futures.get(item.key)
+                if state is not None and state.status in ("finished", "error") and not item.settled.is_set():
+                    open_items.append(task)
+            if not open_items:
+                return
+            await asyncio.wait(open_items, timeout=max(0.0, deadline - time.monotonic()))
+
+    def finish(self, timeout: float | None = None) -> None:
+        """``drain`` from the user's thread."""
+        client = self.client
+        if client is not None and client.status == "running" and not client.asynchronous:
+            sync(client.loop, self.drain, 30.0 if timeout is None else timeout)
+
+    def close(self) -> None:
+        """Let go of the recording thread."""
+        self._pool.shutdown(wait=False)
+
+
+class _Remembering(dict[str, Any]):
+    """A view of the namespace that keeps what was asked for."""
+
+    def __init__(self, source: Any, kept: dict[str, Any]) -> None:
+        super().__init__()
+        self._source, self._kept = source, kept
+
+    def __missing__(self, name: str) -> Any:
+        value = self._source[name]
+        self._kept[name] = value
+        return value
+
+
+class _Job:
+    """One graph on its way: knows which part of it to send for given items."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        order: list[Item],
+        wanted: set[Key],
+        annotations: dict[str, dict[Key, Any]],
+        options: dict[str, Any],
+        context: dict[str, Any],
+    ) -> None:
+        self.runtime = runtime
+        self.wanted = wanted
+        self.annotations = annotations
+        self.options = options
+        self.surrounding = context
+        self.members = set(order)
+        self.pins: dict[Key, Any] = {}
+        self._identity = uuid.uuid4().hex
+        self._count = 0
+
+    def alive(self) -> bool:
+        """Whether a future of the graph is still held by somebody."""
+        states = (self.runtime.client.futures.get(key) for key in self.wanted)
+        return any(state is not None and state.status != "cancelled" for state in states)
+
+    def send(self, items: list[Item]) -> None:
+        """Send the items with all nodes below them that are not served."""
+        graph: dict[Key, Any] = {}
+        extra = 0
+        stack = list(items)
+        while stack:
+            item = stack.pop()
+            if item.key in graph or item.spec is None:
+                continue
+            graph[item.key] = None
+            renamed = {}
+            for dep in item.deps:
+                if dep.fate == "served" and dep.entry is not None:
+                    name = f"nbrewind-{hash_parts(dep.entry.result)}"
+                    if name not in graph:
+                        graph[name] = DataNode(name, self.runtime.value(dep))
+                        extra += dep_size(self.runtime, dep)
+                    renamed[dep.key] = name
+                elif not dep.sent:
+                    stack.append(dep)
+            graph[item.key] = self._wrapped(item, item.spec.substitute(renamed) if renamed else item.spec)
+            item.sent = True
+        client = self.runtime.client
+        keys = [item.key for item in items]
+        for key in keys:
+            if key not in self.wanted:
+                self.pins[key] = Future(key, client)
+        options = dict(self.options)
+        priority = options.get("internal_priority")
+        if priority is not None:
+            options["internal_priority"] = {key: priority.get(key, 0) for key in graph}
+        with dask.annotate(**self.surrounding), _room(extra):
+            futures = Originals.graph_to_futures(client, self._expression(graph), keys, **options)
+        # The engine made futures of its own for these keys; ours or the user's hold them.
+        futures.clear()
+
+    def _wrapped(self, item: Item, spec: Any) -> Any:
+        reads = item.recorded or all(dep.fate == "data" for dep in item.deps)
+        if type(spec) is not Task or not reads or item.fate == "plain":
+            return spec
+        self._count += 1
+        item.ident = f"{self._identity}-{self._count}"
+        return Task(
+            spec.key,
+            worker.Traced(spec.func, item.ident),
+            *spec.args,
+            _data_producer=spec.data_producer,
+            **spec.kwargs,
+        )
+
+    def _expression(self, graph: dict[Key, Any]) -> Any:
+        per_key: dict[Key, dict[str, Any]] = {}
+        for kind, values in self.annotations.items():
+            for key, value in values.items():
+                if key in graph:
+                    per_key.setdefault(key, {})[kind] = value
+        if not per_key:
+            return LLGExpr(graph, _determ_token=uuid.uuid4().hex)
+        layers = {str(key): MaterializedLayer({key: graph[key]}, annotations=per_key[key]) for key in per_key}
+        rest = {key: spec for key, spec in graph.items() if key not in per_key}
+        layers["nbrewind-rest"] = MaterializedLayer(rest)
+        dependencies: dict[str, set[str]] = {name: set() for name in layers}
+        return HLGExpr(dsk=HighLevelGraph(layers, dependencies), output_keys=list(graph))
+
+
+def dep_size(runtime: Runtime, item: Item) -> int:
+    """Stored bytes of a served result."""
+    return len(runtime.context.store.get(item.entry.result)) if item.entry is not None else 0
+
+
+@contextlib.contextmanager
+def _room(extra: int) -> Any:
+    """Served values inside a graph are ours, not the user's: no warning about its size."""
+    with warnings.catch_warnings():
+        if extra:
+            warnings.filterwarnings("ignore", message="Sending large graph")
+        yield
+
+
+__all__ = ["NBRewindError", "Originals", "Runtime"]

@@ -1,0 +1,353 @@
+"""The task log as engines see it: identity, look-up with traces, record, counts per cell.
+
+One context per kernel.  A task's key is known before it runs; one key has several
+entries, each with the files that the task was seen to read; equal keys within a cell
+get an occurrence number, so that two unseeded draws are never merged.  An entry is
+written when its task completes (docs/architecture.md, "The task log").
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from nbrewind.errors import MissingObject, NotStorable, StoreError
+from nbrewind.flow.code import hash_bytes, hash_parts
+from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
+from nbrewind.tasks import payload
+from nbrewind.tasks.files import FileDigests
+from nbrewind.tasks.identity import CodeCache, Leaf, walked
+
+
+class TaskStore(Protocol):
+    """The part of the store that the task log needs."""
+
+    def put(self, data: bytes | bytearray | memoryview) -> Digest:
+        """Keep bytes; their digest at once."""
+
+    def get(self, digest: Digest) -> bytes:
+        """Bytes by digest; MissingObject if absent or damaged."""
+
+    def has(self, digest: Digest) -> bool:
+        """Whether an object is there."""
+
+    def add_task(self, entry: TaskEntry) -> None:
+        """Append an entry to the log."""
+
+    def tasks(self, key: Digest) -> list[TaskEntry]:
+        """Entries of a key, oldest first."""
+
+
+@dataclass(slots=True)
+class CellTasks:
+    """Tasks of one run of one cell.  Lives on while tasks of the cell still run."""
+
+    serve: bool = True
+    counts: TaskCounts = field(default_factory=TaskCounts)
+    keys: dict[Digest, None] = field(default_factory=dict)
+    occurrences: Counter[Digest] = field(default_factory=Counter)
+    waiting: dict[Digest, list[int]] = field(default_factory=dict)
+    reads: dict[str, FileState] = field(default_factory=dict)
+    outputs: dict[str, FileState] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The place of one task among its equals in one run of a cell."""
+
+    key: Digest
+    occurrence: int
+    cell: CellTasks
+
+
+class TaskContext:
+    """What the session gives to engine adapters.  All methods are thread-safe."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        root: str | os.PathLike[str],
+        *,
+        namespace: payload.Namespace = payload.main_namespace,
+    ) -> None:
+        self.store = store
+        self.files = FileDigests(Path(root))
+        self.namespace = namespace
+        self.executing = False
+        """Whether a cell of the user runs now: tasks submitted at other times are left alone."""
+        self.cell = CellTasks()
+        self.leaves: dict[type, Leaf] = {}
+        """How engine-specific objects (futures) count in an identity, by type."""
+        self.default_client: Callable[[], None] | None = None
+        """Called when an engine is used implicitly and has no client: makes restored ones appear."""
+        self.file_state: Callable[[str], FileState | None] | None = None
+        """What the state S says a path holds (R6); None for paths it does not know."""
+        self._code = CodeCache()
+        self._lock = threading.RLock()
+
+    # -- the running cell -------------------------------------------------------------
+
+    def begin_cell(self, *, serve: bool = True) -> None:
+        """A cell starts to execute; ``serve=False`` (audit, strict) runs every task."""
+        self.cell = CellTasks(serve=serve)
+        self._code.clear()
+        self.executing = True
+
+    def end_cell(self) -> tuple[TaskCounts, tuple[Digest, ...]]:
+        """The cell has ended: its counts so far, and the keys of its tasks.
+
+        Tasks may still run; their results reach the log when they complete.
+        """
+        self.executing = False
+        with self._lock:
+            return replace(self.cell.counts), tuple(self.cell.keys)
+
+    @property
+    def counts(self) -> TaskCounts:
+        """Counts of the running (or last) cell."""
+        return self.cell.counts
+
+    def cell_files(self) -> tuple[dict[str, FileState], dict[str, FileState]]:
+        """Files that tasks of the last cell were seen to read and to write, so far (R6, R7)."""
+        with self._lock:
+            return dict(self.cell.reads), dict(self.cell.outputs)
+
+    # -- identity ---------------------------------------------------------------------
+
+    def identify(
+        self,
+        func: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        declared_inputs: Sequence[str] = (),
+        options: Any = None,
+        leaves: Mapping[type, Leaf] | None = None,
+    ) -> Digest:
+        """The key of a task.
+
+        Raises:
+            NotStorable: an argument or captured value has no content; such a task just runs.
+        """
+        return self.identify_code(func, args, kwargs, declared_inputs, options, leaves)[0]
+
+    def identify_code(
+        self,
+        func: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        declared_inputs: Sequence[str] = (),
+        options: Any = None,
+        leaves: Mapping[type, Leaf] | None = None,
+    ) -> tuple[Digest, bool]:
+        """Like ``identify``; says too whether the task reaches code of the notebook.
+
+        Raises:
+            NotStorable: an argument or captured value has no content.
+        """
+        known = {**self.leaves, **(leaves or {})}
+        with self._lock:
+            code, user = self._code.digest(func, known)
+        values = walked((tuple(args), dict(kwargs or {})), known)
+        parts = ["task", code, values.digest()]
+        if declared_inputs:
+            for path in sorted(self.files.portable(p) for p in declared_inputs):
+                state = self._now(path, marked=False)
+                parts += ["in", path, state.kind, state.digest]
+        if options is not None:
+            parts += ["options", walked(options, known).digest()]
+        return hash_parts(*parts), user or values.user
+
+    def value_digest(self, value: Any, data: bytes | None = None) -> Digest:
+        """What dependants see of a result: its content, else its stored bytes."""
+        try:
+            return walked(value, self.leaves).digest()
+        except NotStorable:
+            return "p:" + hash_bytes(payload.dumps(value) if data is None else data)
+
+    # -- look-up ----------------------------------------------------------------------
+
+    def claim(self, key: Digest, cell: CellTasks | None = None) -> Ticket:
+        """Take the next place among the cell's tasks with this key."""
+        owner = cell or self.cell
+        with self._lock:
+            occurrence = owner.occurrences[key]
+            owner.occurrences[key] += 1
+            return Ticket(key, occurrence, owner)
+
+    def find(self, ticket: Ticket, *, pure: bool = False) -> TaskEntry | None:
+        """The newest entry that holds now: files unchanged, objects present.
+
+        ``pure`` says that the engine was told that equal tasks give equal results: then
+        any occurrence will do, as the engine itself merges them.
+        """
+        if not ticket.cell.serve:
+            return None
+        entries = [e for e in reversed(self.store.tasks(ticket.key)) if e.result and not e.error]
+        exact = [e for e in entries if e.occurrence == ticket.occurrence]
+        others = [e for e in entries if e.occurrence != ticket.occurrence] if pure else []
+        return next((e for e in (*exact, *others) if not self.changed(e) and self._present(e)), None)
+
+    def changed(self, entry: TaskEntry) -> list[str]:
+        """Paths that no longer hold what the task read."""
+        return [path for path, wanted in entry.files.items() if not self._holds(path, wanted)]
+
+    def lookup(self, key: Digest, *, pure: bool = False) -> TaskEntry | None:
+        """Claim the next occurrence of ``key`` and serve it if the log has it.
+
+        On None the task must run, and ``record`` be called with the same key.
+        """
+        ticket = self.claim(key)
+        entry = self.find(ticket, pure=pure)
+        with self._lock:
+            self.cell.keys.setdefault(key)
+            if entry is None:
+                self.cell.waiting.setdefault(key, []).append(ticket.occurrence)
+                self.cell.counts.run += 1
+                return None
+        if not self.serve(entry, ticket.cell):
+            with self._lock:
+                self.cell.waiting.setdefault(key, []).append(ticket.occurrence)
+                self.cell.counts.run += 1
+            return None
+        return entry
+
+    def serve(self, entry: TaskEntry, cell: CellTasks) -> bool:
+        """Count a hit and lay down its output files; False if they cannot be had."""
+        try:
+            self._lay_down(entry)
+        except (OSError, StoreError) as error:
+            cell.notes.setdefault(f"output files of task {entry.name} could not be laid down ({error})")
+            return False
+        with self._lock:
+            cell.counts.served += 1
+            cell.reads.update(entry.files)
+            cell.outputs.update(entry.outputs)
+        return True
+
+    def load(self, entry: TaskEntry) -> Any:
+        """The result of an entry, built anew at every call.
+
+        Raises:
+            MissingObject: the object is gone or damaged.
+            NotStorable: it cannot be built in this process.
+        """
+        return payload.loads(self.store.get(entry.result), self.namespace)
+
+    def holds(self, keys: Sequence[Digest]) -> tuple[list[str], list[Digest]]:
+        """For planning: files changed under these tasks, and keys without a usable entry.
+
+        A cell can be restored only if both are empty.
+        """
+        changed: dict[str, None] = {}
+        missing: list[Digest] = []
+        for key in keys:
+            entries = [e for e in self.store.tasks(key) if e.result and not e.error and self._present(e)]
+            if not entries:
+                missing.append(key)
+                continue
+            stale = [self.changed(entry) for entry in reversed(entries)]
+            if all(stale):
+                changed.update(dict.fromkeys(stale[0]))
+        return list(changed), missing
+
+    # -- record -----------------------------------------------------------------------
+
+    def record(
+        self,
+        key: Digest,
+        value: Any = None,
+        *,
+        name: str = "",
+        seconds: float = 0.0,
+        error: str = "",
+        files: Mapping[str, FileState] | None = None,
+        outputs: Mapping[str, FileState] | None = None,
+        engine: str = "",
+        worker: str = "",
+        stdout: str = "",
+        occurrence: int | None = None,
+    ) -> TaskEntry | None:
+        """Log a completed task after a ``lookup`` that gave None.
+
+        None if the result cannot be stored: the task then runs again at the next repeat.
+        """
+        with self._lock:
+            waiting = self.cell.waiting.get(key)
+            place = occurrence if occurrence is not None else (waiting.pop(0) if waiting else 0)
+        entry = TaskEntry(
+            key, name, "", occurrence=place, files=dict(files or {}), outputs=dict(outputs or {}), error=error,
+            seconds=seconds, created=time.time(), worker=worker, stdout=stdout, engine=engine,
+        )  # fmt: skip
+        return self.add([Ticket(key, place, self.cell)], entry, value)
+
+    def add(self, tickets: Sequence[Ticket], entry: TaskEntry, value: Any) -> TaskEntry | None:
+        """Write one completed task under each of its keys; the first ticket names the cell."""
+        cell = tickets[0].cell
+        if entry.error:
+            with self._lock:
+                cell.counts.failed += 1
+        else:
+            try:
+                data = payload.dumps(value)
+                digest = self.value_digest(value, data)
+            except NotStorable as error:
+                cell.notes.setdefault(f"the result of task {entry.name} is not stored: {error}")
+                return None
+            entry = replace(entry, result=self.store.put(data), result_digest=digest)
+        with self._lock:
+            cell.reads.update(entry.files)
+            cell.outputs.update(entry.outputs)
+        for ticket in tickets:
+            entry = replace(entry, key=ticket.key, occurrence=ticket.occurrence)
+            self.store.add_task(entry)
+        return entry
+
+    # -- files ------------------------------------------------------------------------
+
+    def _now(self, path: str, *, marked: bool) -> FileState:
+        known = self.file_state(path) if self.file_state is not None else None
+        return known if known is not None and not marked else self.files.state(path, marked=marked)
+
+    def _holds(self, path: str, wanted: FileState) -> bool:
+        known = self.file_state(path) if self.file_state is not None else None
+        if known is not None and known.kind != "dir" and not wanted.digest.startswith("b2:"):
+            return known.kind == wanted.kind and known.digest == wanted.digest
+        return self.files.holds(path, wanted)
+
+    def _present(self, entry: TaskEntry) -> bool:
+        wanted = [entry.result, *(s.digest for s in entry.outputs.values() if s.kind == "file")]
+        return all(self.store.has(digest) for digest in wanted)
+
+    def _lay_down(self, entry: TaskEntry) -> None:
+        for path, wanted in entry.outputs.items():
+            if self.files.holds(path, wanted):
+                continue
+            full = Path(self.files.absolute(path))
+            if wanted.kind == "dir":
+                full.mkdir(parents=True, exist_ok=True)
+                continue
+            data = self.store.get(wanted.digest)
+            if full.is_file():
+                # What a restore overwrites is kept first (R6).
+                self.store.put(full.read_bytes())
+            full.parent.mkdir(parents=True, exist_ok=True)
+            temporary = full.with_name(f".{full.name}.{os.getpid()}.{threading.get_ident()}")
+            try:
+                temporary.write_bytes(data)
+                if wanted.mode:
+                    temporary.chmod(wanted.mode)
+                temporary.replace(full)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+
+
+__all__ = ["CellTasks", "MissingObject", "TaskContext", "TaskStore", "Ticket"]
