@@ -8,9 +8,11 @@ PYTEST_ARGS ?=
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-# `command -v` may find a launcher of a version manager that has no such version: run it to be sure.
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
-USABLE := $(shell $(PYTHON) -c 'import sys, venv, ensurepip; print(int(sys.version_info >= (3, 11)))' 2>/dev/null)
+# A name may stand for a launcher of pyenv whose version is installed but not active: run it to
+# be sure, and ask pyenv where the real one is before giving up.
+INTERPRETER := $(shell $(PYTHON) -c '' 2>/dev/null && echo '$(PYTHON)' || pyenv whence --path '$(PYTHON)' 2>/dev/null | tail -n 1)
+VERSION := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
+USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensurepip; print(int(sys.version_info >= (3, 11)))' 2>/dev/null))
 
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
@@ -30,12 +32,12 @@ else ifeq ($(USABLE),0)
 endif
 
 $(DEMO_ENV)/.done: pyproject.toml | check-python
-	$(PYTHON) -m venv --clear $(DEMO_ENV)
+	$(INTERPRETER) -m venv --clear $(DEMO_ENV)
 	$(DEMO_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
 	@touch $@
 
 $(TEST_ENV)/.done: pyproject.toml | check-python
-	$(PYTHON) -m venv --clear $(TEST_ENV)
+	$(INTERPRETER) -m venv --clear $(TEST_ENV)
 	$(TEST_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
