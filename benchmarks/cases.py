@@ -17,7 +17,7 @@ class Sizes:
     columns: int = 125_000
     objects: int = 200_000
     small_repeats: int = 40
-    repeats: int = 5
+    repeats: int = 9
     heavy_repeats: int = 3
     starts: int = 5
     examples: bool = True
