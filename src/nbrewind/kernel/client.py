@@ -29,6 +29,7 @@ from nbformat import NotebookNode
 from nbrewind.errors import NotebookError
 from nbrewind.kernel.connection import RequestClient, RewindManager, RunOptions
 from nbrewind.kernel.notebook import cell_tags
+from nbrewind.kernel.specs import is_ours
 from nbrewind.model import CellReport
 
 FINISH = "%rewind finish"
@@ -79,6 +80,7 @@ class RewindClient(NotebookClient):
         self.options = options or RunOptions()
         traits.setdefault("kernel_name", self.options.kernel)
         traits.setdefault("record_timing", False)  # outputs of equal runs are equal files
+        traits.setdefault("iopub_timeout", 60)  # seconds; a large output must not be cut off
         folder = self.options.notebook.parent if self.options.notebook is not None else None
         if folder is not None:
             traits.setdefault("resources", {"metadata": {"path": str(folder)}})
@@ -86,6 +88,7 @@ class RewindClient(NotebookClient):
         self.reports: list[CellReport] = []
         self.finish_reply: dict[str, Any] = {}
         self.interrupted = False
+        self._ours = is_ours(self.options.kernel)
         self._on_start = on_start
         self._on_report = on_report
         self._forced: frozenset[int] = self.options.force
@@ -265,7 +268,7 @@ class RewindClient(NotebookClient):
 
     async def _finish(self) -> None:
         """Let the kernel lay down files and flush the store; keep what it has to say."""
-        if not self.options.kernel.startswith("nbrewind-") or self.kc is None:
+        if not self._ours or self.kc is None:
             return
         try:
             request = self.kc.execute(FINISH, silent=True, store_history=False)
@@ -318,7 +321,7 @@ class RewindClient(NotebookClient):
                     # Its own words go to a file: they explain a kernel that cannot start.
                     self._kernel_output = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
                     kwargs["stdout"] = kwargs["stderr"] = self._kernel_output
-                if self.options.kernel.startswith("nbrewind-"):
+                if self._ours:
                     self.extra_arguments = ["--HistoryManager.hist_file=:memory:"]
                 await self.async_start_new_kernel(**kwargs)
             if self.kc is None:

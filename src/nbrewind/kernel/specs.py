@@ -203,6 +203,14 @@ def _same_interpreter(one: str, other: str) -> bool:
     return os.path.dirname(first) == os.path.dirname(second) and os.path.samefile(first, second)
 
 
+def is_ours(name: str) -> bool:
+    """Whether the kernel called ``name`` is one of nbrewind's and understands its requests."""
+    try:
+        return bool(_mode_of(SpecManager().get_kernel_spec(name).argv))
+    except (NoSuchKernel, ValueError):
+        return False
+
+
 def check_run_kernel(name: str) -> str:
     """Whether ``--kernel name`` can be used: it must start one of our kernels.
 
