@@ -42,8 +42,10 @@ class DaskAdapter(EngineAdapter):
                 runtime.finish(timeout)
 
     def handles(self) -> dict[type, Any]:
-        """Recipes of live clients, clusters and futures."""
-        return {}
+        """How live clients, clusters and futures are described and made again."""
+        from nbrewind.engines.dask.handles import handles
+
+        return handles()
 
 
 adapter = DaskAdapter

@@ -52,6 +52,8 @@ class Item:
     """Names the report of the worker's wrapper; empty where there is no wrapper."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set on the client's loop once the digest is known or never will be."""
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a deferred item was served, sent or dropped."""
     namespace: dict[str, Any] = field(default_factory=dict)
     """Classes of the notebook that the stored result names, as they were when it was served."""
     name: str = ""

@@ -8,6 +8,7 @@ complete the picture.  Names that a notebook has imported already (``wait``,
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from distributed.deploy.cluster import Cluster
 from distributed.utils_comm import pack_data, unpack_remotedata
 from distributed.worker import thread_state
 
+from nbrewind.engines.dask import recipes
 from nbrewind.engines.dask.graph import Item
 from nbrewind.engines.dask.runtime import Originals, Runtime
 from nbrewind.errors import NotStorable
@@ -57,16 +59,37 @@ def install(context: TaskContext) -> None:
     _patch(Client, "_close", _drained(Client._close))
     _patch(Client, "_shutdown", _drained(Client._shutdown))
     _patch(Cluster, "close", _close_cluster(Cluster.close))
+    _record_calls()
     finder = _find_client(distributed.client._get_global_client)
     _patch(distributed.client, "_get_global_client", finder)
 
 
 def uninstall() -> None:
     """Take the hooks out."""
+    if _saved:
+        del Cluster.__init_subclass__
     while _saved:
         owner, name, value = _saved.pop()
         setattr(owner, name, value)
     _context.clear()
+
+
+def _record_calls() -> None:
+    """Remember the constructor calls of clients and clusters, of classes made later too."""
+    _patch(Client, "__init__", recipes.recording(Client.__init__))
+    stack = [Cluster]
+    while stack:
+        cls = stack.pop()
+        stack.extend(cls.__subclasses__())
+        if "__init__" in cls.__dict__:
+            _patch(cls, "__init__", recipes.recording(cls.__init__))
+
+    def subclassed(cls: Any, **kwargs: Any) -> None:
+        super(Cluster, cls).__init_subclass__(**kwargs)
+        if _saved and "__init__" in cls.__dict__:
+            _patch(cls, "__init__", recipes.recording(cls.__init__))
+
+    Cluster.__init_subclass__ = classmethod(subclassed)
 
 
 def _patch(owner: Any, name: str, value: Any) -> None:
@@ -120,6 +143,10 @@ def _marking(original: Callable[..., Any]) -> Callable[..., Any]:
 async def _gather(self: Any, futures: Any, errors: str = "raise", direct: Any = None, local_worker: Any = None) -> Any:
     runtime = runtime_of(self)
     unpacked, found = unpack_remotedata(futures, byte_keys=True)
+    for future in found if runtime is not None else ():
+        item = runtime.items.get(future.key)
+        if item is not None and item.fate == "deferred":
+            await item.decided.wait()
     served = [f for f in found if runtime is not None and f.client is self and runtime.is_served(f)]
     if runtime is None or not served:
         return await Originals.gather(self, futures, errors, direct, local_worker)
@@ -214,12 +241,22 @@ def _find_client(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def call() -> Any:
         client = original()
-        if client is None and _context and _context[-1].default_client is not None:
-            _context[-1].default_client()
-            client = original()
+        if client is None and _context and _context[-1].executing and not _on_a_loop():
+            make = _context[-1].default_client
+            if make is not None:
+                make()
+                client = original()
         return client
 
     return _named(call, original)
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _named(call: Any, original: Any) -> Any:

@@ -89,7 +89,7 @@ class Runtime:
                 self._decide(item)
             futures = self._futures(order, wanted)
             ready = [item for item in order if item.recorded and item.fate in ("run", "plain") and not item.sent]
-        job = _Job(self, order, set(wanted), annotations, options, dask.get_annotations())
+            job = _Job(self, order, set(wanted), annotations, options, dask.get_annotations())
         if ready:
             self.connect()
             job.send(ready)
@@ -127,7 +127,7 @@ class Runtime:
         item.ticket = self.context.claim(content, cell)
         item.fate = "run"
         entry = self.context.find(item.ticket, pure=item.pure)
-        if entry is None or not self._usable(item, entry) or not self.context.serve(entry, cell):
+        if entry is None or not self.usable(item, entry) or not self.context.serve(entry, cell):
             return
         item.entry, item.digest, item.fate = entry, entry.result_digest, "served"
         if item.deep_ticket is not None:
@@ -138,7 +138,8 @@ class Runtime:
         if not any(e.result == entry.result and e.files == entry.files for e in self.context.store.tasks(ticket.key)):
             self.context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
 
-    def _usable(self, item: Item, entry: TaskEntry) -> bool:
+    def usable(self, item: Item, entry: TaskEntry) -> bool:
+        """Whether a stored result can be served; binds the notebook's classes that it names."""
         try:
             data = self.context.store.get(entry.result)
             if payload.needs_namespace(data):
@@ -169,6 +170,14 @@ class Runtime:
             self.items[key] = item
         return futures
 
+    def adopt(self, item: Item) -> Any:
+        """A finished future for an item that an earlier process computed."""
+        with self.client._refcount_lock:
+            future = Future(item.key, self.client)
+            self.items[item.key] = item
+            self._finish(item, future._state)
+        return future
+
     def _finish(self, item: Item, state: Any) -> None:
         kind = None
         if item.entry is not None and len(self.context.store.get(item.entry.result)) <= _TYPED:
@@ -181,11 +190,11 @@ class Runtime:
         return item is not None and item.fate == "served" and future.status == "finished"
 
     def connect(self) -> None:
-        """Connect a client that was rebuilt lazily; from the user's thread."""
+        """Connect a client that was rebuilt lazily; never from its own loop."""
         client = self.client
-        ensure = getattr(client, "_nbrewind_connect", None)
+        ensure = getattr(type(client), "_nbrewind_connect", None)
         if ensure is not None:
-            ensure()
+            ensure(client)
         self._subscribe()
 
     def _subscribe(self) -> None:
@@ -207,7 +216,7 @@ class Runtime:
     # -- completion -------------------------------------------------------------------
 
     def _watch(self, job: _Job, order: list[Item]) -> None:
-        followed = [item for item in order if item.recorded and item.fate in ("run", "plain", "deferred")]
+        followed = [item for item in order if item in job.left]
         counts = self.context.cell.counts
         counts.run += sum(1 for item in followed if item.fate != "deferred")
         for item in order:
@@ -220,12 +229,21 @@ class Runtime:
         for item in items:
             task = asyncio.ensure_future(self._follow(job, item))
             self._following[item] = task
-            task.add_done_callback(lambda _, item=item: self._following.pop(item, None))
+            task.add_done_callback(lambda _, item=item: self._followed(job, item))
+
+    def _followed(self, job: _Job, item: Item) -> None:
+        self._following.pop(item, None)
+        job.done(item)
 
     async def _follow(self, job: _Job, item: Item) -> None:
         try:
-            if item.fate == "deferred" and not await self._release(job, item):
-                return
+            if item in job.open:
+                try:
+                    released = await self._release(job, item)
+                finally:
+                    job.settle(item)
+                if not released:
+                    return
             pin = job.pins.pop(item.key, None)
             client = self.client
             state = client.futures.get(item.key) if client is not None else None
@@ -237,7 +255,9 @@ class Runtime:
                 return
             if pin is None:
                 # The user may let go of the future at once: hold it until it is logged.
-                pin = Future(item.key, self.client)
+                pin = Future(item.key, client)
+            if job.open:
+                job.held.append(pin)
             if item.deep is not None:
                 await self._log(job, item, pin, state)
         except asyncio.CancelledError:
@@ -268,15 +288,14 @@ class Runtime:
         item.fate = "run" if item.deep is not None else "plain"
         if item.cell is not None:
             item.cell.counts.run += 1
-        if getattr(client, "_nbrewind_connect", None) is not None:
-            await client._nbrewind_connect_async()
-        self._subscribe()
+        await self._offload(self.connect)
         job.send([item])
         return True
 
     def _abandon(self, job: _Job) -> None:
         """Nobody holds a result of this graph any more: let go of what is still to run."""
         if not job.alive():
+            job.held.clear()
             for item, task in list(self._following.items()):
                 state = self.client.futures.get(item.key)
                 if item in job.members and state is not None and state.status == "pending":
@@ -427,9 +446,33 @@ class _Job:
         self.options = options
         self.surrounding = context
         self.members = set(order)
+        self.open = {item for item in order if item.fate == "deferred"}
+        """Items that are to be served or sent later."""
+        self.left = {item for item in order if item.recorded and item.fate in ("run", "plain", "deferred")}
+        """Items that are not settled."""
+        client = runtime.client
+        keys = {dep.key for item in self.left for dep in item.closure() if dep not in self.members}
+        self.held = [Future(key, client) for key in keys if key in client.futures]
         self.pins: dict[Key, Any] = {}
         self._identity = uuid.uuid4().hex
         self._count = 0
+
+    def settle(self, item: Item) -> None:
+        """A deferred item was served, sent or dropped."""
+        self.open.discard(item)
+        item.decided.set()
+        self.drop_unneeded()
+
+    def done(self, item: Item) -> None:
+        """An item is settled."""
+        self.left.discard(item)
+        self.drop_unneeded()
+
+    def drop_unneeded(self) -> None:
+        """Let go of futures that nothing of this graph needs any more."""
+        if not self.left:
+            self.held.clear()
+            self.pins.clear()
 
     def alive(self) -> bool:
         """Whether a future of the graph is still held by somebody."""
@@ -454,7 +497,7 @@ class _Job:
                         graph[name] = DataNode(name, self.runtime.value(dep))
                         extra += dep_size(self.runtime, dep)
                     renamed[dep.key] = name
-                elif not dep.sent:
+                elif dep.fate in ("glue", "data") or not dep.sent:
                     stack.append(dep)
             graph[item.key] = self._wrapped(item, item.spec.substitute(renamed) if renamed else item.spec)
             item.sent = True

@@ -1,0 +1,168 @@
+"""Recipes for what is never pickled: clients, clusters and futures (R4).
+
+``handles()`` tells the session, per type, how to describe a live object as JSON and how
+to make it again, unconnected.  A future is described by the task that made it and comes
+back finished, from the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from distributed.client import Client, Future, _get_global_client
+from distributed.deploy.cluster import Cluster
+
+from nbrewind.engines.dask import hooks, lazy, recipes
+from nbrewind.engines.dask.graph import Item
+from nbrewind.errors import MissingObject, NotStorable
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """How objects of one type are described and made again."""
+
+    kind: str
+    describe: Callable[[Any], dict[str, Any] | None]
+    """A JSON-able recipe; None where there is none, which makes the object opaque."""
+    rebuild: Callable[[dict[str, Any]], Any]
+    """The object again, unconnected; NotStorable if that is impossible here."""
+    version: Callable[[Any], str | None] | None = None
+    """What the object counts as in a digest; None: the identity of its creating call."""
+
+
+def handles() -> dict[type, Any]:
+    """The types that this engine rebuilds."""
+    return {
+        Client: Handle("dask.client", describe_client, rebuild_client),
+        Cluster: Handle("dask.cluster", describe_cluster, rebuild_cluster),
+        Future: Handle("dask.future", describe_future, rebuild_future, future_version),
+    }
+
+
+def describe_cluster(cluster: Any) -> dict[str, Any] | None:
+    """The call that made a cluster."""
+    return recipes.call_recipe(cluster, recipes.encode)
+
+
+def describe_client(client: Any) -> dict[str, Any] | None:
+    """The call that made a client; a cluster among its arguments by that cluster's recipe."""
+    return recipes.call_recipe(client, _encode)
+
+
+def _encode(value: Any) -> Any:
+    cluster = value if isinstance(value, Cluster) else _cluster_at(value)
+    if cluster is None:
+        return recipes.encode(value)
+    recipe = describe_cluster(cluster)
+    if recipe is None:
+        raise NotStorable("the client's cluster has no recipe")
+    return {"cluster": recipe}
+
+
+def _cluster_at(address: Any) -> Any:
+    """The notebook's own cluster behind an address, which is another one next time."""
+    if not isinstance(address, str):
+        return None
+    for found in list(recipes.known.values()):
+        if isinstance(found, Cluster) and not lazy.is_lazy(found):
+            with_address = getattr(found, "scheduler_address", None)
+            if with_address == address:
+                return found
+    return None
+
+
+def rebuild_cluster(recipe: dict[str, Any]) -> Any:
+    """The cluster of a recipe, not started; the same object for the same recipe."""
+    found = recipes.known.get(recipe["id"])
+    if found is None:
+        args = [recipes.decode(value) for value in recipe["args"]]
+        kwargs = {name: recipes.decode(value) for name, value in recipe["kwargs"].items()}
+        found = lazy.lazy_cluster(recipes.find_class(recipe["class"]), args, kwargs)
+        _remember(found, recipe)
+    return found
+
+
+def rebuild_client(recipe: dict[str, Any]) -> Any:
+    """The client of a recipe, unconnected; the same object for the same recipe."""
+    found = recipes.known.get(recipe["id"])
+    if found is not None:
+        return found
+    cluster = None
+
+    def decode(value: Any) -> Any:
+        nonlocal cluster
+        if isinstance(value, dict) and "cluster" in value:
+            cluster = rebuild_cluster(value["cluster"])
+            return None
+        return recipes.decode(value)
+
+    args = [decode(value) for value in recipe["args"]]
+    kwargs = {name: decode(value) for name, value in recipe["kwargs"].items()}
+    found = lazy.lazy_client(recipes.find_class(recipe["class"]), args, kwargs, cluster)
+    _remember(found, recipe)
+    return found
+
+
+def _remember(obj: Any, recipe: dict[str, Any]) -> None:
+    obj.__dict__[recipes.RECIPE] = recipe
+    obj.__dict__[recipes.IDENTITY] = recipe["id"]
+    recipes.known[recipe["id"]] = obj
+
+
+def future_version(future: Any) -> str | None:
+    """A future counts by its result's digest once known, else by the key of its task."""
+    try:
+        return hooks.future_text(future)
+    except NotStorable:
+        return None
+
+
+def describe_future(future: Any) -> dict[str, Any] | None:
+    """The task that made a future, and its client."""
+    item = hooks.item_of(future)
+    if item is None or item.deep is None or item.spec is None:
+        return None
+    client = describe_client(future._client)
+    if client is None:
+        return None
+    ticket = item.deep_ticket or item.ticket
+    return {
+        "client": client,
+        "key": recipes.encode(future.key),
+        "task": item.deep,
+        "occurrence": ticket.occurrence if ticket is not None else 0,
+    }
+
+
+def rebuild_future(recipe: dict[str, Any]) -> Any:
+    """The future again, finished, with its result from the log.
+
+    Raises:
+        NotStorable: the log has no result: the task failed or never completed.
+    """
+    client = rebuild_client(recipe["client"])
+    key = recipes.decode(recipe["key"])
+    runtime = hooks.runtime_of(client)
+    if runtime is None:
+        raise NotStorable("the Dask adapter is not installed")
+    if key in runtime.items and key in client.futures:
+        return Future(key, client)
+    entries = [e for e in reversed(runtime.context.store.tasks(recipe["task"])) if e.result and not e.error]
+    entries.sort(key=lambda e: (e.occurrence != recipe["occurrence"], bool(runtime.context.changed(e))))
+    for entry in entries:
+        item = Item(key, recorded=True, fate="served", base=entry.key, name=entry.name)
+        if runtime.usable(item, entry):
+            item.spec, item.deep, item.entry, item.digest = True, recipe["task"], entry, entry.result_digest
+            item.settled.set()
+            return runtime.adopt(item)
+    raise NotStorable(f"the task log has no result of {key!r}: it failed or did not complete")
+
+
+def default_client_exists() -> bool:
+    """Whether a client is the process's default, lazy or not."""
+    return _get_global_client() is not None
+
+
+__all__ = ["Handle", "MissingObject", "handles", "rebuild_client", "rebuild_cluster", "rebuild_future"]
