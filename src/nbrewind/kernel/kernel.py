@@ -1,0 +1,258 @@
+"""The two kernels: IPython's, with a session that decides, records and restores."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from ipykernel.ipkernel import IPythonKernel
+
+from nbrewind.errors import NBRewindError, RecomputeFailed, StoreError
+from nbrewind.flow.namespace import MainModule
+from nbrewind.kernel.magics import register
+from nbrewind.kernel.outputs import OutputTap, renumbered
+from nbrewind.kernel.results import LazyResults, remember_result
+from nbrewind.model import CellError, CellReport
+from nbrewind.session import Options, Restored, Session
+from nbrewind.store import Store
+
+OWN_MAGICS = ("%rewind", "%audit")
+
+
+class RewindKernel(IPythonKernel):
+    """What both kernels share; ``mode`` is the one difference."""
+
+    mode: ClassVar[str] = "repeat"
+    implementation = "nbrewind"
+
+    def __init__(self, **kwargs: Any) -> None:
+        options = read_options()
+        self.start_note = ""
+        self.rewind = Session(self._open_store(options), Path.cwd(), mode=self.mode, options=options)
+        if self.start_note:
+            self.rewind.audit = False
+        namespace = self.rewind.memory.namespace
+        dict.__setitem__(namespace, "__name__", "__main__")
+        kwargs["user_ns"] = namespace
+        kwargs["user_module"] = MainModule(namespace)
+        super().__init__(**kwargs)
+        self._report: CellReport | None = None
+        self._start_over: list[int] = []
+        self._cell_lock = threading.RLock()
+        self.tap = OutputTap(self.session)
+        self._connect()
+
+    def _open_store(self, options: Options) -> Store:
+        path = store_path(options)
+        try:
+            return Store.open(path)
+        except StoreError as error:
+            self.start_note = f"nbrewind: nothing is recorded here. {error}"
+            return Store.open(Path(tempfile.mkdtemp(prefix="nbrewind-")) / "store")
+
+    def _connect(self) -> None:
+        shell, session = self.shell, self.rewind
+        assert shell is not None
+        manager = shell.input_transformer_manager
+        session.transform = manager.transform_cell
+        session.run_silently = self._run_silently
+        session.compile_flags = lambda: shell.compile.flags & 0x1FE0000
+        register(shell, session)
+        namespace = session.memory.namespace
+        results = LazyResults(session.memory)
+        dict.__setitem__(namespace, "_oh", results)
+        dict.__setitem__(namespace, "Out", results)
+        shell.user_ns_hidden["_oh"] = shell.user_ns_hidden["Out"] = results
+        for name in ("_", "__", "___"):
+            dict.pop(namespace, name, None)
+        remember_result(shell)
+        session.memory.pinned = dict(dict.items(namespace))
+        atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        self.rewind.store.close()
+
+    async def do_execute(  # type: ignore[override]
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, Any] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: dict[str, Any] | None = None,
+        cell_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Run or restore one cell; silent and unhistoried requests leave no record."""
+        self._report, self._start_over = None, []
+        if silent or not store_history or code.lstrip().startswith(OWN_MAGICS):
+            reply: dict[str, Any] = await super().do_execute(
+                code, silent, store_history, user_expressions, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
+            )
+            if store_history and not silent:
+                self.rewind.settle()
+            return reply
+        if self.start_note:
+            print(self.start_note, file=sys.stderr)
+            self.start_note = ""
+        meta = (cell_meta or {}).get("nbrewind") or {}
+        with self._cell_lock:
+            record, report = self.rewind.decide(
+                code, index=int(meta.get("index", -1)), cell_id=cell_id or "", force=bool(meta.get("force")),
+                tags=meta.get("tags") or (),
+            )  # fmt: skip
+            self._report = report
+            self.rewind.current_report = report
+            if record is not None:
+                try:
+                    return self._replay(code, self.rewind.restore(record, report, self._count()), user_expressions)
+                except NBRewindError as error:
+                    report.warnings.append(f"executed, since the record could not be used: {error}")
+            return await self._run(code, report, user_expressions, allow_stdin, cell_meta, cell_id)
+
+    def _count(self) -> int:
+        assert self.shell is not None
+        return int(self.shell.execution_count)
+
+    # -- restored cells ----------------------------------------------------------------------
+
+    def _replay(self, code: str, restored: Restored, user_expressions: dict[str, Any] | None) -> dict[str, Any]:
+        shell = self.shell
+        assert shell is not None
+        count = self._count()
+        if shell.history_manager is not None:
+            shell.history_manager.store_inputs(count, code, self.rewind.transform(code))
+        parent = self.get_parent()
+        for message in restored.messages:
+            kind = message["type"]
+            self.session.send(
+                self.iopub_socket, kind, renumbered(message, count), parent=parent, ident=self._topic(kind)
+            )
+        shell.execution_count = count + 1
+        asyncio.get_running_loop().call_soon(self.rewind.after_reply)
+        reply: dict[str, Any] = {"status": "ok", "execution_count": count, "payload": [], "user_expressions": {}}
+        if restored.error is not None:
+            error = restored.error
+            reply |= {"status": "error", "ename": error.ename, "evalue": error.evalue}
+            reply["traceback"] = list(error.traceback)
+        elif user_expressions:
+            reply["user_expressions"] = shell.user_expressions(user_expressions)
+        return reply
+
+    # -- executed cells ----------------------------------------------------------------------
+
+    async def _run(
+        self, code: str, report: CellReport, user_expressions: dict[str, Any] | None, allow_stdin: bool,
+        cell_meta: dict[str, Any] | None, cell_id: str | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        try:
+            await self.rewind.begin(code, report, self._count())
+        except RecomputeFailed as error:
+            return self._refuse(error, report)
+        self.tap.begin(self.get_parent().get("header", {}).get("msg_id", ""))
+        reply: dict[str, Any] = {}
+        try:
+            reply = await super().do_execute(
+                code, False, True, None, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
+            )
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            messages = self.tap.end()
+            error = None
+            if reply.get("status") != "ok":
+                error = CellError(
+                    str(reply.get("ename", "KeyboardInterrupt")),
+                    str(reply.get("evalue", "")),
+                    tuple(reply.get("traceback", ())),
+                )
+            self._forget_traceback()
+            self.rewind.end(error=error, messages=messages, interrupted=error is not None and error.ename == "KeyboardInterrupt")
+        if reply.get("status") == "ok" and user_expressions:
+            assert self.shell is not None
+            reply["user_expressions"] = self.shell.user_expressions(user_expressions)
+        return reply
+
+    def _forget_traceback(self) -> None:
+        """Frames of a cell that raised would keep its values alive."""
+
+    def _refuse(self, error: RecomputeFailed, report: CellReport) -> dict[str, Any]:
+        report.action, report.reason = "failed", str(error)
+        self._start_over = list(getattr(error, "cells", ()))
+        content = {"ename": type(error).__name__, "evalue": str(error), "traceback": [f"RecomputeFailed: {error}"]}
+        self.session.send(self.iopub_socket, "error", content, parent=self.get_parent(), ident=self._topic("error"))
+        return {"status": "error", "execution_count": self._count(), "user_expressions": {}, "payload": [], **content}
+
+    async def _run_silently(self, source: str) -> BaseException | None:
+        """Run a cell again for its values: no output, no history, no result."""
+        from IPython.utils.capture import capture_output
+
+        shell = self.shell
+        assert shell is not None
+        with capture_output():
+            if shell.should_run_async(source, transformed_cell=self.rewind.transform(source)):
+                result = await shell.run_cell_async(
+                    source, store_history=False, silent=True, transformed_cell=self.rewind.transform(source)
+                )
+            else:
+                result = shell.run_cell(source, store_history=False, silent=True)
+        found: BaseException | None = result.error_before_exec or result.error_in_exec
+        return found
+
+    def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
+        """The cell's report travels with the reply."""
+        metadata = super().finish_metadata(parent, metadata, reply_content)
+        if self._report is not None:
+            metadata["nbrewind"] = msgspec.to_builtins(self._report)
+            if self._start_over:
+                metadata["nbrewind"]["start_over"] = self._start_over
+        return metadata
+
+    def do_shutdown(self, restart: bool) -> Any:
+        """Drain the writer before the process ends."""
+        self.rewind.store.close()
+        return super().do_shutdown(restart)
+
+
+class AuditKernel(RewindKernel):
+    """Executes every cell and records it."""
+
+    mode = "audit"
+    banner = "NBRewind audit kernel"
+
+
+class RepeatKernel(RewindKernel):
+    """Asks the records first; executes, and records, where none holds."""
+
+    mode = "repeat"
+    banner = "NBRewind repeat kernel"
+
+
+def read_options() -> Options:
+    """Options from the environment; those of other versions are ignored."""
+    raw = json.loads(os.environ.get("NBREWIND_OPTIONS") or "{}")
+    known = {name: raw[name] for name in Options.__dataclass_fields__ if name in raw}
+    options = Options(**known)
+    if not options.notebook:
+        name = os.environ.get("JPY_SESSION_NAME", "")
+        if name.endswith(".ipynb") and os.path.isfile(name):
+            options.notebook = os.path.abspath(name)
+    return options
+
+
+def store_path(options: Options) -> Path:
+    """``NBREWIND_STORE``, else ``.nbrewind`` beside the notebook, else in the start folder."""
+    named = os.environ.get("NBREWIND_STORE")
+    if named:
+        return Path(named).absolute()
+    if options.notebook:
+        return Path(options.notebook).parent / ".nbrewind"
+    return Path.cwd() / ".nbrewind"

@@ -1,0 +1,62 @@
+"""Output messages: caught as a cell sends them, sent again when the cell is restored."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+RECORDED = frozenset({"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"})
+
+
+class OutputTap:
+    """Listens on the kernel's message session and keeps what belongs to the running cell."""
+
+    def __init__(self, session: Any) -> None:
+        self._send = session.send
+        self._lock = threading.Lock()
+        self._parent = ""
+        self._messages: list[dict[str, Any]] | None = None
+        session.send = self.send
+
+    def begin(self, parent_id: str) -> None:
+        """A cell starts: keep messages whose parent is its request."""
+        with self._lock:
+            self._parent, self._messages = parent_id, []
+
+    def end(self) -> list[dict[str, Any]]:
+        """The messages of the cell in order, neighbouring stream texts joined."""
+        with self._lock:
+            found, self._messages = self._messages or [], None
+        return found
+
+    def send(self, stream: Any, msg_or_type: Any, content: Any = None, parent: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """What ``Session.send`` is for everybody in this kernel."""
+        self._keep(msg_or_type, content, parent)
+        return self._send(stream, msg_or_type, content, parent, *args, **kwargs)
+
+    def _keep(self, msg_or_type: Any, content: Any, parent: Any) -> None:
+        if self._messages is None:
+            return
+        if isinstance(msg_or_type, dict):
+            kind, content = msg_or_type.get("msg_type"), msg_or_type.get("content")
+            header = msg_or_type.get("parent_header") or {}
+        else:
+            kind, header = msg_or_type, (parent or {}).get("header") or {}
+        if kind not in RECORDED or not isinstance(content, dict) or header.get("msg_id") != self._parent:
+            return
+        with self._lock:
+            messages = self._messages
+            last = messages[-1] if messages else None
+            if kind == "stream" and last is not None and last["type"] == "stream":
+                if last["content"]["name"] == content["name"]:
+                    last["content"]["text"] += content["text"]
+                    return
+            messages.append({"type": kind, "content": dict(content)})
+
+
+def renumbered(message: dict[str, Any], count: int) -> dict[str, Any]:
+    """A recorded message's content as execution ``count`` shows it."""
+    content = dict(message["content"])
+    if message["type"] == "execute_result":
+        content["execution_count"] = count
+    return content

@@ -1,0 +1,63 @@
+"""``_``, ``_N`` and ``Out``: displayed results as roots of the state (R14)."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from nbrewind.session.memory import Memory
+
+
+class LazyResults(dict[int, Any]):
+    """``Out``: holds nothing itself; each value is the ``_N`` of the namespace."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self._memory = memory
+
+    def _numbers(self) -> list[int]:
+        live = [int(n[1:]) for n in self._memory.namespace.live_names() if n[:1] == "_" and n[1:].isdigit()]
+        return sorted({*self._memory.state.results, *live})
+
+    def __missing__(self, number: int) -> Any:
+        if number not in self._numbers():
+            raise KeyError(number)
+        return self._memory.namespace[f"_{number}"]
+
+    def get(self, number: int, default: Any = None) -> Any:
+        return self[number] if number in self else default
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._numbers()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers())
+
+    def __len__(self) -> int:
+        return len(self._numbers())
+
+    def keys(self) -> Any:
+        return dict.fromkeys(self._numbers()).keys()
+
+    def values(self) -> Any:
+        return [self[number] for number in self._numbers()]
+
+    def items(self) -> Any:
+        return [(number, self[number]) for number in self._numbers()]
+
+    def __setitem__(self, number: int, value: Any) -> None:
+        """IPython stores results here; the namespace has them already."""
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+
+def remember_result(shell: Any) -> None:
+    """Let the display hook store ``_N`` only; ``_``, ``__``, ``___`` are looked up by distance."""
+
+    def update_user_ns(hook: Any, result: Any) -> None:
+        if result is not shell.user_ns["_oh"]:
+            shell.user_ns[f"_{hook.prompt_count}"] = result
+
+    shell.displayhook.update_user_ns = types.MethodType(update_user_ns, shell.displayhook)

@@ -1,0 +1,6 @@
+"""The session: what kernels, extension and command line drive."""
+
+from nbrewind.session.core import Options, Restored, Session
+from nbrewind.session.planning import PlanCell, plan_notebook
+
+__all__ = ["Options", "PlanCell", "Restored", "Session", "plan_notebook"]

@@ -1,0 +1,324 @@
+"""Live and parked values of one process (R10), and the tracker behind its namespace.
+
+``state`` says what every root is; ``live`` holds the parked objects of those that are in
+memory, ``held`` the version each of them is at.  A root of the state that is not live at
+its version is *lazy*: the first touch loads its whole component.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import threading
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from nbrewind import rules
+from nbrewind.errors import MissingObject, NotStorable, RecomputeFailed
+from nbrewind.flow import code as codes
+from nbrewind.flow.namespace import Namespace
+from nbrewind.flow.world import World
+from nbrewind.model import Root, State, Version
+from nbrewind.plan.algebra import expand, is_result
+from nbrewind.session.modules import put_attribute
+from nbrewind.store import Store
+from nbrewind.values import images
+
+RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
+_HISTORY = ("_i", "_ii", "_iii", "In", "_ih")
+
+
+class CellReads:
+    """What one cell touched in the namespace."""
+
+    def __init__(self) -> None:
+        self.reads: set[Root] = set()
+        self.absent: set[str] = set()
+        self.faulted: dict[str, int] = {}
+        """Name -> id of the value that was moved in."""
+        self.iterated = False
+        self.position = False
+        """Whether the cell looked at its place in the history (``In``, ``_i``)."""
+        self.shims = True
+        self.libs: set[str] = set()
+
+
+class Memory:
+    """The namespace's tracker: faults values in, loads components, parks them again."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.namespace = Namespace(self)
+        self.world = World(self.namespace)
+        self.state = State()
+        self.live: dict[Root, Any] = {}
+        self.held: dict[Root, Version] = {}
+        self.pinned: dict[str, Any] = {}
+        self.cell: CellReads | None = None
+        self.between = CellReads()
+        self.lock = threading.RLock()
+        self.quiet = 0
+        """Own work (loading) in progress: nothing it touches is a read."""
+        self.suspend: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        """Stops all other recording (files, ambient) while values are loaded."""
+        self.rebuild: Callable[[Root], None] | None = None
+        """Rebuilds an opaque root by recomputation (R5)."""
+        self.graveyard: list[Any] = []
+        """Values with finalisers that we dropped: their ``__del__`` must not run now."""
+        self.loaded: list[Root] = []
+        self.attribute_baseline: dict[Root, str] = {}
+        """Digests of local modules' data as it was at import."""
+        self.rebuild_handle_with: Callable[[str, str, Any], Any] | None = None
+
+    # -- the tracker's side of the namespace ---------------------------------------------
+
+    def fault(self, name: str) -> Any:
+        """Move a parked value in; a read. Raises KeyError if the name is absent."""
+        with self.lock:
+            return self._fault(name)
+
+    def _fault(self, name: str) -> Any:
+        seen = self.cell or self.between
+        root = self.resolve(name)
+        if root is None:
+            if hasattr(builtins, name):
+                if not self.quiet:
+                    seen.absent.add(name)
+                if seen.shims and self.cell is not None:
+                    return self.namespace.shim(name)
+                raise KeyError(name)
+            if not self.quiet:
+                seen.absent.add(name)
+            raise KeyError(name)
+        value = self.materialise(root)
+        if self.quiet:
+            return value
+        self._move_in(name, root, value, seen)
+        return value
+
+    def _move_in(self, name: str, root: Root, value: Any, seen: CellReads) -> None:
+        seen.reads.add(root)
+        seen.faulted[name] = id(value)
+        dict.__setitem__(self.namespace, name, value)
+        if name == root:
+            self.live.pop(root, None)
+        if isinstance(value, FunctionType):
+            for wanted in codes.prefault_names(value.__code__):
+                self.prefault(wanted)
+
+    def prefault(self, name: str) -> None:
+        """Move a name in that the interpreter would look up past ``__missing__``; a read."""
+        if not dict.__contains__(self.namespace, name):
+            with contextlib.suppress(KeyError):
+                self.fault(name)
+
+    def resolve(self, name: str) -> Root | None:
+        """The root behind a name of the namespace, None if it is absent."""
+        if name in self.state.names or name in self.live:
+            return name
+        distance = RESULT_NAMES.get(name)
+        if distance is not None and len(self.state.results) >= distance:
+            return f"_{self.state.results[-distance]}"
+        return None
+
+    def present(self, name: str) -> bool:
+        """Whether a parked name exists; a read of its presence."""
+        root = self.resolve(name)
+        seen = self.cell or self.between
+        if not self.quiet:
+            if root is not None:
+                self.prefault(name)
+            else:
+                seen.absent.add(name)
+        return root is not None
+
+    def parked_names(self) -> list[str]:
+        """All parked names; a read of the set of names."""
+        if not self.quiet and self.cell is not None:
+            self.cell.iterated = True
+        return [name for name in self.names() if not dict.__contains__(self.namespace, name)]
+
+    def names(self) -> list[str]:
+        """Parked user names, without reading anything."""
+        return [name for name in self.state.names if ":" not in name and self._not_deleted(name)]
+
+    def _not_deleted(self, name: str) -> bool:
+        seen = self.cell
+        return seen is None or name not in seen.faulted or dict.__contains__(self.namespace, name)
+
+    def discard(self, name: str) -> None:
+        """Somebody cleared the namespace: the name counts as read and deleted."""
+        self.prefault(name)
+
+    # -- loading ---------------------------------------------------------------------------
+
+    def is_live(self, root: Root) -> bool:
+        """Whether the object of a root is in memory at the version of the state."""
+        version = self.state.names.get(root)
+        held = self.held.get(root)
+        if version is None or held is None:
+            return root in self.live and version is None
+        if not same(held, version):
+            return False
+        if root.startswith("cls:"):
+            return root in self.world.classes
+        if root.startswith("attr:"):
+            return True
+        return root in self.live or dict.__contains__(self.namespace, root)
+
+    def materialise(self, root: Root) -> Any:
+        """The object of a root, loaded or rebuilt if need be, with all it refers to fresh."""
+        version = self.state.names.get(root)
+        if version is None:
+            return self.live[root]
+        if not self.is_live(root):
+            self._bring(root, version)
+        for dep in expand(self.state, version.deps):
+            if dep.startswith("cls:") and dep in self.state.names and not self.is_live(dep):
+                self._bring(dep, self.state.names[dep])
+        return self._object(root)
+
+    def _object(self, root: Root) -> Any:
+        if root.startswith("cls:"):
+            return self.world.classes[root]
+        if root in self.live:
+            return self.live[root]
+        return dict.__getitem__(self.namespace, root)
+
+    def _bring(self, root: Root, version: Version) -> None:
+        if version.image:
+            try:
+                self.load(version.image)
+                return
+            except (NotStorable, MissingObject) as error:
+                reason = str(error)
+        else:
+            reason = version.opaque
+        if self.rebuild is None:
+            raise RecomputeFailed(f"{root} cannot be restored ({reason}) and nothing here can rebuild it.")
+        self.rebuild(root)
+        if not self.is_live(root):
+            raise RecomputeFailed(f"{root} cannot be restored ({reason}); running its cells again did not rebuild it.")
+
+    def load(self, image: str) -> None:
+        """Load a component; install only roots that are lazy and still point to it (R1)."""
+        with self.own_work():
+            values = images.load(self.store.get(image), self, self.store.get)
+        for root, version in list(self.state.names.items()):
+            if version.image != image:
+                continue
+            key = version.root or root
+            if key in values and (not self.is_live(root) or root.startswith("cls:")):
+                self.loaded.append(root)
+                self.held[root] = version
+                if root.startswith("attr:"):
+                    put_attribute(root, values[key])
+                elif not root.startswith("cls:"):
+                    self.live[root] = values[key]
+
+    def own_work(self) -> contextlib.ExitStack:
+        """While it is open, nothing counts as a read of the notebook."""
+        stack = contextlib.ExitStack()
+        stack.enter_context(self.suspend())
+        self.quiet += 1
+        stack.callback(self._unquiet)
+        return stack
+
+    def _unquiet(self) -> None:
+        self.quiet -= 1
+
+    # -- the load context (values.builders) -------------------------------------------------
+
+    def class_of(self, root: Root) -> type:
+        """The class object of an identity, at the version of the state."""
+        if root in self.state.names and not self.is_live(root) and root not in self._loading:
+            self._loading.add(root)
+            try:
+                self._bring(root, self.state.names[root])
+            finally:
+                self._loading.discard(root)
+        found = self.world.classes.get(root)
+        if found is None:
+            raise NotStorable(f"its class {root.rpartition('#')[2]} is not known here")
+        return found
+
+    @property
+    def _loading(self) -> set[Root]:
+        if not hasattr(self, "_loading_roots"):
+            self._loading_roots: set[Root] = set()
+        return self._loading_roots
+
+    def existing_class(self, root: Root) -> type | None:
+        """The class object of an identity, whatever its version."""
+        return self.world.classes.get(root)
+
+    def register_class(self, root: Root, cls: type) -> None:
+        """A class was made again."""
+        self.world.register_class(root, cls)
+
+    def rebuild_handle(self, identity: str, kind: str, recipe: Any) -> Any:
+        """The one handle of an identity."""
+        found = self.world.known_handle(identity)
+        if found is None:
+            if self.rebuild_handle_with is None:
+                raise NotStorable(f"no engine here can rebuild a {kind}")
+            found = self.rebuild_handle_with(identity, kind, recipe)
+            self.world.register_handle(identity, found)
+        return found
+
+    # -- parking -----------------------------------------------------------------------------
+
+    def begin(self, *, shims: bool = True) -> CellReads:
+        """A cell starts: the namespace is empty but for IPython's own names."""
+        self.cell = CellReads()
+        self.cell.shims = shims
+        return self.cell
+
+    def user_values(self) -> dict[str, Any]:
+        """Names that are in the dict and belong to the user."""
+        found = {}
+        for name in self.namespace.live_names():
+            if name in self.pinned:
+                if self.pinned[name] is dict.__getitem__(self.namespace, name) or name.startswith(_HISTORY):
+                    continue
+            elif name.startswith("_i") and name[2:].isdigit():
+                continue
+            found[name] = dict.__getitem__(self.namespace, name)
+        return found
+
+    def park(self) -> dict[str, Any]:
+        """Empty the namespace; the user's values by name."""
+        self.namespace.drop_shims()
+        values = self.user_values()
+        for name in values:
+            dict.__delitem__(self.namespace, name)
+            if name in self.pinned:
+                dict.__setitem__(self.namespace, name, self.pinned[name])
+        return values
+
+    def drop(self, root: Root) -> None:
+        """Forget a live value without running its finaliser (R14)."""
+        version = self.held.pop(root, None)
+        value = self.live.pop(root, None)
+        if value is not None and (version is None or version.finaliser) and rules.on("R14"):
+            self.graveyard.append(value)
+
+    def become(self, state: State) -> None:
+        """Take another state: live values at a version that the state wants are kept (R10)."""
+        self.state = state
+        for root in list(self.live):
+            version, held = state.names.get(root), self.held.get(root)
+            if version is None or held is None or not same(held, version):
+                self.drop(root)
+
+    def is_user_root(self, root: Root) -> bool:
+        """Whether a root is a plain name of the user."""
+        return ":" not in root and not is_result(root)
+
+
+def same(held: Version, wanted: Version) -> bool:
+    """Whether a live object at ``held`` may stand for ``wanted``."""
+    if held.image or wanted.image:
+        return held.image == wanted.image and held.digest == wanted.digest
+    return held.digest == wanted.digest and held.chain == wanted.chain

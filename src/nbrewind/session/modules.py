@@ -1,0 +1,175 @@
+"""Modules as state (R7, R8): local helpers by content, patched attributes as roots."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from nbrewind.flow.code import hash_parts, source_of_file
+from nbrewind.flow.names import BASELINES, is_local_module, take_baseline
+
+FIGURES = "attr:matplotlib.pyplot:<figures>"
+"""The root of pyplot's registry of open figures, which every reader of pyplot reads."""
+
+_ABSENT = object()
+_IGNORED = frozenset({"__builtins__", "__file__", "__cached__", "__spec__", "__loader__", "__path__", "__warningregistry__"})
+
+
+def imported_names(source: str) -> set[str]:
+    """Modules that a piece of code imports, by full name."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _imports_of_file(path: str, signature: tuple[int, int]) -> tuple[frozenset[str], str]:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read()
+    return frozenset(imported_names(text)), hash_parts(text)
+
+
+def module_files(name: str) -> dict[str, str]:
+    """Absolute source file -> text digest of a local module and of the local ones it imports."""
+    found: dict[str, str] = {}
+    queue, seen = [name], set()
+    while queue:
+        current = queue.pop()
+        if current in seen or not is_local_module(current):
+            continue
+        seen.add(current)
+        path = str(getattr(sys.modules[current], "__file__", ""))
+        try:
+            info = os.stat(path)
+            imports, digest = _imports_of_file(path, (info.st_mtime_ns, info.st_size))
+        except (OSError, ValueError):
+            found[os.path.abspath(path)] = "absent"
+            continue
+        found[os.path.abspath(path)] = digest
+        parent = current.rpartition(".")[0]
+        queue += list(imports) + ([parent] if parent else [])
+    return found
+
+
+def module_digest(name: str) -> str:
+    """Content digest of a local module over its import graph, independent of where it lies."""
+    return hash_parts(*sorted(module_files(name).values()))
+
+
+def libraries_of(name: str) -> set[str]:
+    """Packages that a local module's import graph names."""
+    found: set[str] = set()
+    for path in module_files(name):
+        found |= {part.partition(".")[0] for part in imported_names(source_of_file(path))}
+    return found
+
+
+def local_modules() -> set[str]:
+    """Names of the local modules that this process has imported."""
+    return {name for name in list(sys.modules) if is_local_module(name)}
+
+
+def prepare_baselines(modules: set[str]) -> None:
+    """Take baselines of loaded modules that a cell is about to see (R8)."""
+    for name in modules:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            module = sys.modules.get(".".join(parts[:length]))
+            if isinstance(module, ModuleType):
+                take_baseline(module)
+
+
+def patched(modules: set[str]) -> dict[str, Any]:
+    """Attributes of these modules that differ from their baseline: root -> value or absent mark."""
+    found: dict[str, Any] = {}
+    for name in modules:
+        module, baseline = sys.modules.get(name), BASELINES.get(name)
+        if module is None or baseline is None:
+            continue
+        current = vars(module)
+        for key, value in list(current.items()):
+            if key in _IGNORED or baseline.get(key, _ABSENT) is value:
+                continue
+            if key not in baseline and isinstance(value, ModuleType):
+                continue  # a submodule imported later
+            found[f"attr:{name}:{key}"] = value
+    return found
+
+
+def local_data(modules: set[str]) -> dict[str, Any]:
+    """Data attributes of local modules: cells may change them in place."""
+    found: dict[str, Any] = {}
+    for name in modules:
+        if not is_local_module(name):
+            continue
+        for key, value in list(vars(sys.modules[name]).items()):
+            if key.startswith("__") or isinstance(value, ModuleType | type) or callable(value):
+                continue
+            if isinstance(value, list | dict | set | bytearray) or hasattr(value, "__dict__"):
+                found[f"attr:{name}:{key}"] = value
+    return found
+
+
+def get_attribute(root: str) -> Any:
+    """The value of an attribute root now; raises LookupError when it is gone."""
+    if root == FIGURES:
+        return open_figures()
+    module, _, name = root[5:].partition(":")
+    try:
+        return vars(sys.modules[module])[name]
+    except KeyError:
+        raise LookupError(root) from None
+
+
+def put_attribute(root: str, value: Any) -> None:
+    """Set an attribute root."""
+    if root == FIGURES:
+        return  # unpickling a figure registers it with pyplot again
+    module, _, name = root[5:].partition(":")
+    loaded = sys.modules.get(module) or importlib.import_module(module)
+    take_baseline(loaded)
+    setattr(loaded, name, value)
+
+
+def reset_attribute(root: str) -> None:
+    """Bring an attribute root back to its baseline."""
+    if root == FIGURES:
+        close_figures()
+        return
+    module, _, name = root[5:].partition(":")
+    loaded = sys.modules.get(module)
+    if loaded is None:
+        return
+    baseline = BASELINES.get(module, {})
+    if name in baseline:
+        setattr(loaded, name, baseline[name])
+    elif name in vars(loaded):
+        delattr(loaded, name)
+
+
+def open_figures() -> list[Any]:
+    """pyplot's open figures in order, the current one last."""
+    pyplot = sys.modules.get("matplotlib._pylab_helpers")
+    if pyplot is None:
+        return []
+    return [manager.canvas.figure for manager in pyplot.Gcf.figs.values()]
+
+
+def close_figures() -> None:
+    """Close all of pyplot's figures."""
+    helpers = sys.modules.get("matplotlib._pylab_helpers")
+    if helpers is not None:
+        helpers.Gcf.destroy_all()

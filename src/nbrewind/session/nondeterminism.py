@@ -1,0 +1,38 @@
+"""Names that make a cell read the clock or entropy (R15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import CodeType
+from typing import Any
+
+from nbrewind.flow import code as codes
+
+CLOCK_AND_ENTROPY = frozenset(
+    {
+        "time_ns", "perf_counter", "monotonic", "process_time", "now", "utcnow", "today", "uuid1", "uuid4", "urandom",
+        "SystemRandom", "token_hex", "token_bytes", "token_urlsafe", "randbits", "getpid", "localtime", "gmtime",
+    }
+)  # fmt: skip
+
+
+def nondeterministic_names(code: CodeType | None, memory: Any, reads: Iterable[str]) -> bool:
+    """Whether the code, or a function of the notebook that it read, names such a source."""
+    if code is None:
+        return False
+    queue = [code]
+    for root in reads:
+        inner = getattr(memory.live.get(root), "__code__", None)
+        if isinstance(inner, CodeType):
+            queue.append(inner)
+    for each in queue:
+        names = codes.attribute_names(each)
+        if names & CLOCK_AND_ENTROPY or {"time"} <= names and _calls_time(each):
+            return True
+        if {"id", "hash"} & codes.global_names(each):
+            return True
+    return False
+
+
+def _calls_time(code: CodeType) -> bool:
+    return any(inner.co_names.count("time") and "time" in inner.co_names for inner in codes.codes_of(code))

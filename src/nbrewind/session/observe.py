@@ -1,0 +1,291 @@
+"""After a cell: walks over what it touched, components, links, and the new versions (R1, R2, R4).
+
+Everything here reads live values; it runs before the reply (R11).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbrewind import rules
+from nbrewind.errors import NotStorable
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.digest import Walk, class_content, deep
+from nbrewind.model import Root, State, Version, Whole
+from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
+from nbrewind.session.memory import Memory
+from nbrewind.session.modules import get_attribute
+from nbrewind.values import images
+from nbrewind.values.pickler import keeps_order
+
+
+@dataclass(slots=True)
+class Observed:
+    """What a cell did to the state."""
+
+    versions: dict[Root, Version] = field(default_factory=dict)
+    """New versions by absolute root; results by ``_N``."""
+    whole: dict[Root, Whole] = field(default_factory=dict)
+    unchanged: dict[Root, Version] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Observer:
+    """Walks touched components and stores those that changed."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.owner: dict[int, Root] = {}
+        self.nodes: dict[Root, list[int]] = {}
+
+    def observe(
+        self,
+        values: Mapping[Root, Any],
+        *,
+        before: State,
+        bound: frozenset[Root],
+        mutated: frozenset[Root],
+        creator: str,
+        record: str,
+        count: int,
+        taken: Iterable[Root] | None = None,
+        attributes: Iterable[Root] = (),
+        save: bool = True,
+    ) -> Observed:
+        """Walk ``values`` (the touched roots' objects) and all that they are linked to.
+
+        ``bound`` roots were bound by the cell (a write even if equal, R1); ``mutated`` ones
+        must count as written although their digest may be equal; ``creator`` identifies new
+        classes and handles; ``taken`` are identities still in use.
+        """
+        memory = self.memory
+        memory.world.begin_pass(creator, taken if taken is not None else ())
+        touched = {root for root in values if root in before.names and root not in bound}
+        affected = component_of(before, expand_classes(before, touched)) - bound
+        roots: dict[Root, Any] = dict(values)
+        for root in sorted(affected):
+            if root not in roots:
+                self._add(roots, root)
+        for root in attributes:
+            self._add(roots, root)
+        walks = self._walk(roots)
+        groups = self._groups(walks)
+        observed = Observed()
+        for group in groups:
+            self._component(group, walks, roots, before, bound, mutated, creator, record, count, save, observed)
+        return observed
+
+    def _add(self, roots: dict[Root, Any], root: Root) -> None:
+        memory = self.memory
+        if root.startswith("attr:"):
+            try:
+                roots[root] = get_attribute(root)
+            except LookupError:
+                return
+        elif root.startswith("cls:"):
+            found = memory.world.classes.get(root)
+            if found is not None and (root not in memory.state.names or memory.is_live(root)):
+                roots[root] = found
+        elif root in memory.live and memory.is_live(root):
+            roots[root] = memory.live[root]
+
+    def _walk(self, roots: dict[Root, Any]) -> dict[Root, Walk]:
+        memory = self.memory
+        keep: list[Any] = []
+        walks: dict[Root, Walk] = {}
+        queue = sorted(roots)
+        with memory.own_work(), deep():
+            while queue:
+                root = queue.pop(0)
+                if root in walks:
+                    continue
+                walk = Walk(memory.world, keep)
+                if root.startswith("cls:"):
+                    class_content(walk, roots[root])
+                else:
+                    walk.visit(roots[root])
+                walks[root] = walk
+                for cls in sorted(memory.world.touched_classes - set(roots)):
+                    roots[cls] = memory.world.classes[cls]
+                    queue.append(cls)
+                for neighbour in self._neighbours(walk):
+                    if neighbour not in roots:
+                        for peer in sorted(component_of(memory.state, [neighbour])):
+                            if peer not in roots:
+                                self._add(roots, peer)
+                                if peer in roots:
+                                    queue.append(peer)
+        for root, walk in walks.items():
+            self._own(root, walk.nodes)
+        return walks
+
+    def _neighbours(self, walk: Walk) -> set[Root]:
+        """Untouched live roots that own a node met in this walk: a new link to them."""
+        owner = self.owner
+        found = {owner[node] for node in walk.nodes if node in owner}
+        return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
+
+    def _own(self, root: Root, nodes: list[int]) -> None:
+        for node in self.nodes.pop(root, ()):
+            if self.owner.get(node) == root:
+                del self.owner[node]
+        self.nodes[root] = nodes
+        for node in nodes:
+            self.owner[node] = root
+
+    def forget(self, root: Root) -> None:
+        """A root's objects are gone."""
+        self._own(root, [])
+
+    @staticmethod
+    def _groups(walks: dict[Root, Walk]) -> list[list[Root]]:
+        """Roots joined by shared identity-bearing nodes, in sorted order."""
+        parent = {root: root for root in walks}
+
+        def find(root: Root) -> Root:
+            while parent[root] != root:
+                parent[root] = parent[parent[root]]
+                root = parent[root]
+            return root
+
+        first: dict[int, Root] = {}
+        for root in sorted(walks):
+            for node in walks[root].nodes:
+                other = first.setdefault(node, root)
+                if other != root:
+                    parent[find(root)] = find(other)
+        groups: dict[Root, list[Root]] = {}
+        for root in sorted(walks):
+            groups.setdefault(find(root), []).append(root)
+        return list(groups.values())
+
+    def _component(
+        self, group: list[Root], walks: dict[Root, Walk], roots: dict[Root, Any], before: State,
+        bound: frozenset[Root], mutated: frozenset[Root], creator: str, record: str, count: int,
+        save: bool, observed: Observed,
+    ) -> None:  # fmt: skip
+        links = _links(group, walks)
+        digests = {root: walks[root].digest() for root in group}
+        reasons = {root: next(iter(walks[root].opaque), "") for root in group}
+        for root in group:
+            if not reasons[root] and not all(keeps_order(items) for items in walks[root].sets) and rules.on("R14"):
+                reasons[root] = "a set whose iteration order cannot be rebuilt"
+        derived = any(walks[root].derived for root in group)
+        opaque = any(reasons.values())
+        old = {root: before.names[root] for root in group if root in before.names and root not in bound}
+        if not opaque and not derived and self._unchanged(group, old, digests, links, mutated):
+            observed.unchanged.update(old)
+            return
+        if all(root.startswith("attr:") and root not in before.names for root in group) and not bound & set(group):
+            if all(self.memory.attribute_baseline.get(root) == digests[root] for root in group):
+                return
+        for root, version in old.items():
+            if not is_result(root):
+                peers = {peer: link for peer, link in version.links.items() if not is_result(peer)}
+                observed.whole[root] = Whole(version.digest, peers)
+        image = ""
+        if not opaque and save:
+            try:
+                image = self._save(group, roots, before, count)
+            except NotStorable as error:
+                opaque = True
+                reasons = dict.fromkeys(group, str(error))
+        elif not opaque:
+            image = "unsaved"
+        chain: tuple[str, ...] = (record,)
+        if opaque:
+            earlier = dict.fromkeys(one for version in old.values() for one in version.chain)
+            chain = (*[one for one in earlier if one != record], record)
+            named = next(reason for reason in reasons.values() if reason)
+            shown = [root for root in group if ":" not in root and not is_result(root)]
+            observed.notes.append(f"{', '.join(shown[:4]) or group[0]} cannot be stored: {named}")
+        for root in group:
+            walk = walks[root]
+            digest = digests[root]
+            if opaque and reasons[root]:
+                digest = hash_parts("opaque", creator, to_symbol(root, before.results, count))
+            elif derived and walk.derived:
+                digest = hash_parts("derived", creator, to_symbol(root, before.results, count))
+            key = to_symbol(root, before.results, count)
+            observed.versions[root] = Version(
+                digest=digest,
+                image=image,
+                root=key if key != root else "",
+                deps=tuple(sorted(walk.deps - {root})),
+                links=links[root],
+                opaque=(reasons[root] or "shares objects with what cannot be stored") if opaque else "",
+                chain=chain,
+                finaliser=walk.finaliser,
+                summary=summary(roots[root]),
+            )
+
+    @staticmethod
+    def _unchanged(
+        group: list[Root], old: dict[Root, Version], digests: dict[Root, str], links: dict[Root, dict[Root, str]],
+        mutated: frozenset[Root],
+    ) -> bool:  # fmt: skip
+        if len(old) != len(group) or mutated.intersection(group):
+            return False
+        return all(
+            version.image and version.digest == digests[root] and version.links == links[root]
+            for root, version in old.items()
+        )
+
+    def _save(self, group: list[Root], roots: dict[Root, Any], before: State, count: int) -> str:
+        memory = self.memory
+        with memory.own_work():
+            values = {to_symbol(root, before.results, count): roots[root] for root in group}
+            return images.save(values, memory.world, memory.store.put)
+
+
+def expand_classes(state: State, roots: Iterable[Root]) -> set[Root]:
+    """Roots and the classes and attributes that they refer to: touching one touches them."""
+    return {
+        root for root in expand(state, roots) if not root.startswith(("lib:", "mod:", "attr:")) and root in state.names
+    }
+
+
+def _links(group: list[Root], walks: dict[Root, Walk]) -> dict[Root, dict[Root, str]]:
+    """L(a, b) for all pairs of a component (R2)."""
+    links: dict[Root, dict[Root, str]] = {root: {} for root in group}
+    if len(group) == 1:
+        return links
+    where: dict[int, list[tuple[Root, int]]] = {}
+    for root in group:
+        for node, index in walks[root].memo.items():
+            where.setdefault(node, []).append((root, index))
+    pairs: dict[tuple[Root, Root], list[tuple[int, int]]] = {}
+    for owners in where.values():
+        for position, (a, i) in enumerate(owners):
+            for b, j in owners[position + 1 :]:
+                pairs.setdefault((a, b), []).append((i, j))
+    for (a, b), shared in pairs.items():
+        opaque = walks[a].opaque or walks[b].opaque or walks[a].derived or walks[b].derived
+        one = "opaque" if opaque else _pairs_digest(shared)
+        other = "opaque" if opaque else _pairs_digest([(j, i) for i, j in shared])
+        links[a][b] = one
+        links[b][a] = other
+    return links
+
+
+def _pairs_digest(pairs: list[tuple[int, int]]) -> str:
+    text = ";".join(f"{i},{j}" for i, j in sorted(pairs))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def summary(value: Any) -> str:
+    """Type and shape for viewers; never the user's own ``repr``."""
+    name = type(value).__name__
+    shape = getattr(value, "shape", None) if type(value).__module__.partition(".")[0] in ("numpy", "pandas") else None
+    if isinstance(shape, tuple):
+        return f"{name} {shape}"
+    if isinstance(value, int | float | bool | type(None)):
+        return f"{name} {value!r}"[:60]
+    if isinstance(value, str):
+        return f"str {value[:40]!r}"
+    if type(value) in (list, dict, set, tuple, frozenset, bytes):
+        return f"{name} of {len(value)}"
+    return name

@@ -1,0 +1,170 @@
+"""Recomputation of opaque values (R5): their cells run again in the live namespace.
+
+The parked values are swapped to the historical state and back; what the cells write
+besides must have the recorded digests, or the value is not trusted.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+from nbrewind.errors import RecomputeFailed
+from nbrewind.flow.code import hash_parts
+from nbrewind.model import Commit, Record, Root, State
+from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
+
+if TYPE_CHECKING:
+    from nbrewind.session.core import Session
+
+import msgspec
+
+
+async def recompute(session: Session, root: Root) -> None:
+    """Rebuild ``root`` as it is in the current state.
+
+    Raises:
+        RecomputeFailed: its cells are unknown here, failed, or wrote something else.
+    """
+    steps = _steps(session, root)
+    memory = session.memory
+    state, cell, running = session.state, memory.cell, session.running
+    quiet, memory.quiet = memory.quiet, 0
+    inside = dict(memory.user_values()) if cell is not None else {}
+    shims = set(memory.namespace.shims)
+    memory.namespace.drop_shims()
+    stash = {name: dict.pop(memory.namespace, name) for name in inside}
+    live, held = dict(memory.live), dict(memory.held)
+    with session._suspended():
+        ambient = {key: session.ambient.value(key) for key in session.ambient.snapshot()}
+    cell_files, session.files.cell = session.files.cell, None
+    recording, session.ambient.recording = session.ambient.recording, False
+    executing, session.tasks.executing = session.tasks.executing, False
+    between, memory.between = memory.between, type(memory.between)()
+    session.running = None
+    try:
+        for commit, record, before in steps:
+            await _run_again(session, commit, record, before)
+    finally:
+        rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
+        memory.cell, session.running = cell, running
+        memory.state = state
+        memory.live, memory.held = live, held
+        for name, value in rebuilt_live.items():
+            version = state.names.get(name)
+            if version is not None and rebuilt_held.get(name) == version and name not in memory.live:
+                memory.live[name] = value
+                memory.held[name] = version
+        for name, version in rebuilt_held.items():
+            if name.startswith("cls:") and state.names.get(name) == version:
+                memory.held[name] = version
+        dict.update(memory.namespace, stash)
+        for name in shims:
+            if not dict.__contains__(memory.namespace, name):
+                memory.namespace.shim(name)
+        session.files.cell = cell_files
+        session.ambient.recording = recording
+        session.tasks.executing = executing
+        memory.between = between
+        memory.quiet = quiet
+        with memory.own_work():
+            session.layer.lay_down(state.files)
+            for key, value in ambient.items():
+                session.ambient.put(key, value)
+    for _, record, _ in steps:
+        if session_report := getattr(session, "current_report", None):
+            session_report.recomputed.append(record.id)
+
+
+def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
+    """The commits of the branch that made and touched the value, and for opaque inputs theirs."""
+    version = session.state.names[root]
+    wanted = set(version.chain)
+    by_record = {record.id: (commit, record, before) for commit, record, before in session.commits}
+    queue = list(wanted)
+    while queue:
+        one = queue.pop()
+        found = by_record.get(one)
+        if found is None:
+            raise RecomputeFailed(
+                f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part of this run. "
+                "Run them again with `--force`."
+            )
+        _, record, before = found
+        for symbol in record.trace.reads:
+            source = from_symbol(symbol, before.results)
+            read = before.names.get(source) if source is not None else None
+            if read is not None and not read.image and not (source or "").startswith("mod:"):
+                for earlier in read.chain:
+                    if earlier not in wanted:
+                        wanted.add(earlier)
+                        queue.append(earlier)
+    if not wanted:
+        raise RecomputeFailed(f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it.")
+    return [step for step in session.commits if step[1].id in wanted]
+
+
+async def _run_again(session: Session, commit: Commit, record: Record, before: State) -> None:
+    memory = session.memory
+    memory.become(before)
+    with memory.own_work():
+        session.layer.lay_down(before.files)
+    session.bring_process()
+    cell = memory.begin()
+    old_classes = dict(memory.world.classes)
+    transformed = session.transform(record.source)
+    code = session._compiled(transformed)
+    if code is not None:
+        session._prefault(code, frozenset())
+    if session.run_silently is None:
+        raise RecomputeFailed("no shell is attached to run cells again")
+    try:
+        error = await session.run_silently(record.source)
+    finally:
+        memory.cell = None
+    values = memory.park()
+    if error is not None and record.error is None:
+        raise RecomputeFailed(f"running cell {commit.index} again raised {type(error).__name__}: {error}")
+    for name, value in values.items():
+        memory.live[name] = value
+    bound = frozenset(n for n, v in values.items() if cell.faulted.get(n) != id(v))
+    trace_key = hash_parts(record.source_key, msgspec.json.encode(_plain(record), order="deterministic"))
+    deleted = {n for n in cell.faulted if n not in values}
+    keep = reachable(before, set(bound) | deleted)
+    observed = session.observer.observe(
+        dict(values), before=before, bound=bound, mutated=frozenset(), creator=trace_key, record=record.id,
+        count=commit.execution_count, taken=keep, save=False,
+    )  # fmt: skip
+    after = apply_delta(before, record.delta, commit.execution_count)
+    for root, version in observed.versions.items():
+        expected = after.names.get(root)
+        if expected is None or root.startswith(("mod:", "attr:")):
+            continue
+        if version.digest != expected.digest and not expected.opaque and "nondeterministic" not in record.flags:
+            raise RecomputeFailed(
+                f"cell {commit.index} is nondeterministic: running it again gave another {root}. "
+                "Execute it and its readers with `--force`."
+            )
+    memory.state = after
+    for root in (*observed.versions, *observed.unchanged):
+        version_now = after.names.get(root)
+        if version_now is not None:
+            memory.held[root] = version_now
+    for root, cls in memory.world.classes.items():
+        old = old_classes.get(root)
+        if old is not None and old is not cls:
+            _reclass(old, cls)
+
+
+def _plain(record: Record) -> Any:
+    """The trace as it was when identities were given: before whole components were added."""
+    from dataclasses import replace
+
+    return replace(record.trace, whole={})
+
+
+def _reclass(old: type, new: type) -> None:
+    """Live instances of a class that was made again take the new object (R5)."""
+    for obj in gc.get_referrers(old):
+        if type(obj) is old:
+            obj.__class__ = new

@@ -1,0 +1,181 @@
+"""The start world, and files brought to the state (R6)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from nbrewind import rules
+from nbrewind.errors import StoreError
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.files import _NEVER_LISTED
+from nbrewind.model import ABSENT, FileState, Run
+from nbrewind.store import Store
+
+
+class StartWorld:
+    """Answers for paths that the state does not know: as this run found them.
+
+    A path whose present content is what this notebook itself last left there counts as
+    what its first toucher found; every other path counts as it is on disk.
+    """
+
+    def __init__(self, root: Path, run: Run, digest_file: Callable[[str], str], environment: dict[str, str]) -> None:
+        self.root = str(root)
+        self.found = dict(run.found)
+        self.left = dict(run.left)
+        self.digest_file = digest_file
+        self.environment = environment
+        self.ignored: set[str] = set()
+
+    def absolute(self, key: str) -> str:
+        """The path behind a portable name."""
+        return os.path.normpath(os.path.join(self.root, key))
+
+    def disk(self, key: str, *, content: bool = True) -> FileState:
+        """What is on disk now."""
+        path = self.absolute(key)
+        try:
+            info = os.stat(path)
+        except (OSError, ValueError):
+            return ABSENT
+        if stat.S_ISDIR(info.st_mode):
+            return FileState("dir")
+        digest = self.digest_file(path) if content and stat.S_ISREG(info.st_mode) else ""
+        return FileState("file", digest, info.st_size, stat.S_IMODE(info.st_mode) & 0o777)
+
+    def file(self, path: str, *, content: bool) -> FileState:
+        """What a path held in the start world."""
+        left = self.left.get(path)
+        if left is None or not rules.on("R6"):
+            return self.disk(path, content=content)
+        now = self.disk(path)
+        return self.found[path] if equal(now, left) else now
+
+    def listing(self, path: str, files: dict[str, FileState]) -> str:
+        """Digest of a folder's names, leftovers taken out and the state's files laid over it."""
+        folder = self.absolute(path)
+        try:
+            names = set(os.listdir(folder))
+        except OSError:
+            names = set()
+        prefix = "" if path == "." else path + "/"
+        overlay: dict[str, FileState] = {}
+        for key in self.left:
+            if key not in files:
+                overlay[key] = self.file(key, content=False)
+        overlay.update(files)
+        for key, state in overlay.items():
+            if not key.startswith(prefix) or (prefix == "" and key.startswith("/")):
+                continue
+            name = key[len(prefix) :]
+            if "/" in name:
+                if state.kind != "absent":
+                    names.add(name.partition("/")[0])
+            elif state.kind == "absent":
+                names.discard(name)
+            else:
+                names.add(name)
+        if not names and not os.path.isdir(folder):
+            return "absent"
+        kept = [n for n in sorted(names) if n not in _NEVER_LISTED and os.path.join(folder, n) not in self.ignored]
+        return hash_parts(*kept)
+
+    def variable(self, key: str) -> str:
+        """Digest of an environment variable at the start of this kernel."""
+        value = self.environment.get(key[4:])
+        return "absent" if value is None else hash_parts(value)
+
+
+def equal(one: FileState, other: FileState) -> bool:
+    """Whether two states are the same content (permissions do not count)."""
+    return one.kind == other.kind and one.digest == other.digest
+
+
+class FileLayer:
+    """Brings the disk to the state's files, losing nothing that the store does not hold."""
+
+    def __init__(self, start: StartWorld, store: Store) -> None:
+        self.start = start
+        self.store = store
+        self.moved: dict[str, FileState] = {}
+        """Leftovers of the last run that were moved aside."""
+        self.notes: list[str] = []
+        self._signatures: dict[str, tuple[FileState, tuple[int, int, int]]] = {}
+
+    def lay_down(self, files: dict[str, FileState]) -> None:
+        """Make every path of the state, and every leftover, what it is in the state."""
+        for key, wanted in self._in_order(files):
+            self.put(key, wanted)
+        if not rules.on("R6"):
+            return
+        for key, left in self.start.left.items():
+            if key in files or key in self.moved:
+                continue
+            found = self.start.found[key]
+            if equal(found, left):
+                continue
+            if equal(self.start.disk(key), left):
+                self.moved[key] = left
+                self.put(key, found)
+
+    @staticmethod
+    def _in_order(files: dict[str, FileState]) -> list[tuple[str, FileState]]:
+        """Folders first and from the top; removals last and from the bottom."""
+        there = sorted(((k, s) for k, s in files.items() if s.kind != "absent"), key=lambda p: (p[1].kind != "dir", p[0]))
+        gone = sorted(((k, s) for k, s in files.items() if s.kind == "absent"), reverse=True)
+        return there + gone
+
+    def put_back(self, files: dict[str, FileState]) -> None:
+        """Leftovers that the run never reached stay where they were."""
+        for key, left in self.moved.items():
+            if key not in files:
+                self.put(key, left)
+        self.moved.clear()
+
+    def put(self, key: str, wanted: FileState) -> None:
+        """Make one path what it should be; what the store does not hold is kept there first."""
+        path = self.start.absolute(key)
+        known = self._signatures.get(key)
+        if known is not None and equal(known[0], wanted) and known[1] == _signature(path):
+            return
+        now = self.start.disk(key)
+        if equal(now, wanted) and (wanted.kind != "file" or not wanted.mode or now.mode == wanted.mode):
+            self._remember(key, wanted, path)
+            return
+        try:
+            self._replace(path, now, wanted)
+        except (OSError, StoreError) as error:
+            self.notes.append(f"{key} could not be restored ({error})")
+            return
+        self._remember(key, wanted, path)
+
+    def _replace(self, path: str, now: FileState, wanted: FileState) -> None:
+        if now.kind == "file":
+            self.store.put_file(path)
+        if wanted.kind == "absent":
+            if now.kind == "dir":
+                with contextlib.suppress(OSError):  # a folder with other people's files stays
+                    os.rmdir(path)
+            elif now.kind == "file":
+                os.remove(path)
+            return
+        os.makedirs(path if wanted.kind == "dir" else os.path.dirname(path), exist_ok=True)
+        if wanted.kind == "file":
+            if not wanted.digest:
+                raise StoreError("the store does not hold its content")
+            self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
+
+    def _remember(self, key: str, state: FileState, path: str) -> None:
+        self._signatures[key] = (state, _signature(path))
+
+
+def _signature(path: str) -> tuple[int, int, int]:
+    try:
+        info = os.stat(path)
+    except (OSError, ValueError):
+        return (0, 0, 0)
+    return (info.st_size, info.st_mtime_ns, info.st_ino)
