@@ -1,1 +1,1 @@
-
+from nbrewind.store.quick import Store as Store
