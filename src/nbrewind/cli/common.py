@@ -91,14 +91,19 @@ def print_json(content: dict[str, Any]) -> None:
     print(json.dumps(content, ensure_ascii=False, allow_nan=False))
 
 
+def full_path(path: Path) -> Path:
+    """``path`` from the root, ``..`` resolved but links kept: how runs are labelled."""
+    return Path(os.path.abspath(path))
+
+
 def store_path(notebook: Path | None, option: Path | None = None) -> Path:
     """Where the store of ``notebook`` (or of this folder) is: option, environment, beside it."""
     if option is not None:
-        return option.absolute()
+        return full_path(option)
     named = os.environ.get("NBREWIND_STORE", "")
     if named:
-        return Path(named).absolute()
-    folder = notebook.absolute().parent if notebook is not None else Path.cwd()
+        return full_path(Path(named))
+    folder = full_path(notebook).parent if notebook is not None else Path.cwd()
     return folder / ".nbrewind"
 
 

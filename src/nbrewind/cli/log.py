@@ -11,6 +11,7 @@ from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
     StoreOption,
+    full_path,
     open_existing,
     print_json,
     store_path,
@@ -37,7 +38,7 @@ def log(
     """List runs, newest first."""
     opened = open_existing(store_path(notebook, store))
     try:
-        runs = opened.runs(str(notebook.absolute()) if notebook is not None else None)[:limit]
+        runs = opened.runs(str(full_path(notebook)) if notebook is not None else None)[:limit]
         counts = {run.id: len(opened.commits(run.id)) for run in runs}
     finally:
         opened.close()

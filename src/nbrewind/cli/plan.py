@@ -11,6 +11,7 @@ from nbrewind.cli.common import (
     JsonOption,
     NotebookArgument,
     StoreOption,
+    full_path,
     open_existing,
     print_json,
     store_path,
@@ -61,7 +62,7 @@ def _reports(path: Path, store: Path | None) -> tuple[list[CellReport], list[str
     check_notebook_kernel(notebook, kernel="any: nothing is started")
     cells = code_cells(notebook)
     sources = [cell.source for cell in cells]
-    place = store_path(path, store)
+    place, label = store_path(path, store), full_path(path)
     if not place.exists():
         return [
             CellReport(index, str(cell.get("id", "")), "executed", "no record: there is no store yet")
@@ -74,7 +75,7 @@ def _reports(path: Path, store: Path | None) -> tuple[list[CellReport], list[str
     wanted = [PlanCell(cell.source, str(cell.get("id", "")), tuple(cell_tags(cell))) for cell in cells]
     opened = open_existing(place)
     try:
-        return plan_notebook(opened, wanted, path.absolute().parent), sources
+        return plan_notebook(opened, wanted, label.parent, str(label)), sources
     finally:
         opened.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from nbrewind.cli.common import check_env_rule, complain, print_json, store_path
+from nbrewind.cli.common import check_env_rule, complain, full_path, print_json, store_path
 from nbrewind.errors import (
     CELL_RAISED,
     INTERRUPTED,
@@ -88,12 +88,12 @@ def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
     _check_store(store, request)
     options = RunOptions(
         kernel=kernel,
-        notebook=request.notebook.absolute(),
+        notebook=full_path(request.notebook),
         store=store,
         strict=request.strict,
         engine=request.engine,
         env=request.env,
-        ignore=(str(out.absolute()),) if request.out is not None else (),
+        ignore=(str(full_path(out)),) if request.out is not None else (),
         until=until,
         force=force,
         debug=request.debug,
