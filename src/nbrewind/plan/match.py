@@ -14,6 +14,9 @@ from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
 from nbrewind.plan.algebra import digest_in, from_symbol, is_result
 
+RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
+"""How far back each of IPython's result names looks."""
+
 PACKAGE_ITEMS = {
     "pandas.options": "pandas",
     "matplotlib.rcParams": "matplotlib",
@@ -62,7 +65,7 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
         yield from _links(trace, state)
     if rules.on("R3"):
         for name in trace.absent:
-            if name in state.names:
+            if name in state.names or 0 < RESULT_NAMES.get(name, 0) <= len(state.results):
                 yield f"name:{name} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names"

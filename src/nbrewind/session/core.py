@@ -47,9 +47,9 @@ from nbrewind.model import (
     Version,
 )
 from nbrewind.plan.algebra import apply_delta, component_of, digest_in, expand, is_result, reachable, to_symbol
-from nbrewind.plan.match import PACKAGE_ITEMS, choose, label, names_digest
+from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NAMES, choose, label, names_digest
 from nbrewind.session import modules
-from nbrewind.session.memory import RESULT_NAMES, Memory
+from nbrewind.session.memory import Memory
 from nbrewind.session.nondeterminism import nondeterministic_names
 from nbrewind.session.observe import Observed, Observer
 from nbrewind.session.world_files import FileLayer, StartWorld, equal

@@ -21,11 +21,11 @@ from nbrewind.flow.namespace import Namespace
 from nbrewind.flow.world import World
 from nbrewind.model import Root, State, Version
 from nbrewind.plan.algebra import expand, is_result
+from nbrewind.plan.match import RESULT_NAMES
 from nbrewind.session.modules import put_attribute
 from nbrewind.store import Store
 from nbrewind.values import images
 
-RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
 _HISTORY = ("_i", "_ii", "_iii", "In", "_ih")
 
 
@@ -81,6 +81,8 @@ class Memory:
     def _fault(self, name: str) -> Any:
         seen = self.cell or self.between
         root = self.resolve(name)
+        if root is None and name in RESULT_NAMES:
+            return self._no_result(name, seen)
         if root is None:
             if hasattr(builtins, name):
                 if not self.quiet:
@@ -96,6 +98,14 @@ class Memory:
             return value
         self._move_in(name, root, value, seen)
         return value
+
+    def _no_result(self, name: str, seen: CellReads) -> str:
+        """IPython's ``_`` before there is a result: the empty string."""
+        if not self.quiet:
+            seen.absent.add(name)
+            seen.faulted[name] = id("")
+            dict.__setitem__(self.namespace, name, "")
+        return ""
 
     def _move_in(self, name: str, root: Root, value: Any, seen: CellReads) -> None:
         seen.reads.add(root)
@@ -131,7 +141,7 @@ class Memory:
                 self.prefault(name)
             else:
                 seen.absent.add(name)
-        return root is not None
+        return root is not None or name in RESULT_NAMES
 
     def parked_names(self) -> list[str]:
         """All parked names; a read of the set of names."""
@@ -282,7 +292,7 @@ class Memory:
             if name in self.pinned:
                 if self.pinned[name] is dict.__getitem__(self.namespace, name) or name.startswith(_HISTORY):
                     continue
-            elif name.startswith("_i") and name[2:].isdigit():
+            elif name in _HISTORY or (name.startswith("_i") and name[2:].isdigit()):
                 continue
             found[name] = dict.__getitem__(self.namespace, name)
         return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 from abc import ABC, abstractmethod
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -58,7 +59,7 @@ def load_adapters() -> list[EngineAdapter]:
         found.setdefault(adapter.name, adapter)
     for reference in os.environ.get(VARIABLE, "").split(","):
         if reference.strip():
-            adapter = _made(reference.strip(), lambda text=reference.strip(): _resolve(text))
+            adapter = _made(reference.strip(), partial(_resolve, reference.strip()))
             found[adapter.name] = adapter
     return list(found.values())
 
@@ -73,8 +74,8 @@ def _made(reference: str, load: Any) -> EngineAdapter:
         factory = load()
     except (ImportError, AttributeError) as error:
         raise UsageError(
-            f"The engine adapter {reference!r} cannot be loaded ({error}). Install the package that offers it, "
-            f"or take it out of {VARIABLE}."
+            f"The engine adapter {reference!r} cannot be loaded ({error}). Install the package that "
+            f"offers it, or take it out of {VARIABLE}."
         ) from error
     adapter = factory() if callable(factory) else factory
     if not isinstance(adapter, EngineAdapter):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbrewind.errors import MissingObject, NotStorable, StoreError
+from nbrewind.errors import NotStorable, StoreError
 from nbrewind.flow.code import hash_bytes, hash_parts
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
@@ -283,9 +283,19 @@ class TaskContext:
             waiting = self.cell.waiting.get(key)
             place = occurrence if occurrence is not None else (waiting.pop(0) if waiting else 0)
         entry = TaskEntry(
-            key, name, "", occurrence=place, files=dict(files or {}), outputs=dict(outputs or {}), error=error,
-            seconds=seconds, created=time.time(), worker=worker, stdout=stdout, engine=engine,
-        )  # fmt: skip
+            key,
+            name,
+            "",
+            occurrence=place,
+            files=dict(files or {}),
+            outputs=dict(outputs or {}),
+            error=error,
+            seconds=seconds,
+            created=time.time(),
+            worker=worker,
+            stdout=stdout,
+            engine=engine,
+        )
         return self.add([Ticket(key, place, self.cell)], entry, value)
 
     def add(self, tickets: Sequence[Ticket], entry: TaskEntry, value: Any) -> TaskEntry | None:
@@ -348,6 +358,3 @@ class TaskContext:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
-
-
-__all__ = ["CellTasks", "MissingObject", "TaskContext", "TaskStore", "Ticket"]

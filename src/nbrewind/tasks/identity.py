@@ -13,7 +13,7 @@ import builtins
 import functools
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
@@ -26,7 +26,9 @@ Leaf = Callable[[Any], str]
 """Gives the text that stands for an engine's own object (a future) in an identity."""
 
 _CLASS_NOISE = frozenset({"__dataclass_fields__", "__dataclass_params__", "__doc__", "__annotations__"})
-_WHOLE_MODULE = frozenset({"getattr", "vars", "__dict__", "globals", "eval", "exec", "import_module", "__import__"})
+_WHOLE_MODULE = frozenset(
+    {"getattr", "vars", "__dict__", "globals", "eval", "exec", "import_module", "__import__"}
+)
 _ABSENT = object()
 _HEAP = 1 << 9
 
@@ -97,7 +99,7 @@ class TaskWalk(flow_digest.Walk):
         self.buf += b"I"
         self._class(type(obj))
         before = len(self.opaque)
-        flow_digest._reduced(_Unnumbered(self), obj)
+        flow_digest._reduced(cast(TaskWalk, _Unnumbered(self)), obj)
         if len(self.opaque) == before and hasattr(obj, "__dict__"):
             # A lossy __getstate__ must not hide state that a method can see.
             self.visit(vars(obj))

@@ -73,7 +73,7 @@ def dumps(value: Any) -> bytes:
     pickler = _Pickler(file)
     try:
         pickler.dump(value)
-    except Exception as error:  # noqa: BLE001 - reducers of any library run here
+    except Exception as error:
         raise NotStorable(f"a {type(value).__name__} cannot be pickled ({error})") from error
     return (NAMED if pickler.named else PLAIN) + file.getvalue()
 
@@ -88,7 +88,7 @@ def loads(data: bytes, namespace: Namespace = main_namespace) -> Any:
         return _Unpickler(io.BytesIO(data[1:]), namespace).load()
     except NotStorable:
         raise
-    except Exception as error:  # noqa: BLE001 - constructors of any library run here
+    except Exception as error:
         raise NotStorable(f"a stored result cannot be loaded ({type(error).__name__}: {error})") from error
 
 

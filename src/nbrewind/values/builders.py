@@ -407,6 +407,13 @@ def make_set(cls: type, items: list[Any]) -> Any:
     return made if cls is set else cls(made)
 
 
+def make_lock(kind: str) -> Any:
+    """A fresh, unlocked lock (R4: a safe recipe)."""
+    import threading
+
+    return threading.RLock() if kind == "RLock" else threading.Lock()
+
+
 def make_bound(func: Any, owner: Any) -> types.MethodType:
     """A bound method."""
     return types.MethodType(func, owner)

@@ -126,9 +126,18 @@ def _default(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+_OWN_GLOBALS = ("nbrewind.", "builtins", "copyreg", "_codecs")
+"""Modules whose names pickle resolves itself: what the image format is made of."""
+
+
 def _named(obj: Any) -> Any:
+    """A reference by name, resolved against the baseline so that a patch does not change it (R8)."""
     found = reference(obj)
-    return None if found is None else (builders.load_reference, found)
+    if found is None:
+        return None
+    if found[0].startswith(_OWN_GLOBALS):
+        return NotImplemented
+    return builders.load_reference, found
 
 
 def _function(world: DumpWorld, obj: FunctionType) -> Any:
@@ -267,11 +276,7 @@ def _lock(world: DumpWorld, obj: Any) -> Any:
     import threading
 
     maker: Any = threading.RLock if type(obj).__name__ == "RLock" else threading.Lock
-    return _call_named, ("threading", "RLock" if maker is threading.RLock else "Lock")
-
-
-def _call_named(module: str, name: str) -> Any:
-    return builders.load_reference(module, name)()
+    return builders.make_lock, ("RLock" if maker is threading.RLock else "Lock",)
 
 
 def _enum_member(world: DumpWorld, obj: enum.Enum) -> Any:

@@ -272,7 +272,8 @@ def ordered_keys(expr: Any, keys: Iterable[Key]) -> list[Key]:
     if not isinstance(keys, set | frozenset):
         return wanted
     left = set(wanted)
-    first = [key for key in flatten([expr.__dask_keys__()]) if key in left]
+    everything: Any = flatten
+    first = [key for key in everything([expr.__dask_keys__()]) if key in left]
     return list(dict.fromkeys(first)) + sorted(left - set(first), key=str)
 
 

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from distributed.client import Client, Future, _get_global_client
-from distributed.deploy.cluster import Cluster
-
 from nbrewind.engines.dask import hooks, lazy, recipes
+from nbrewind.engines.dask.dasklib import Client, Cluster, Future
 from nbrewind.engines.dask.graph import Item
-from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.errors import NotStorable
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +158,4 @@ def rebuild_future(recipe: dict[str, Any]) -> Any:
     raise NotStorable(f"the task log has no result of {key!r}: it failed or did not complete")
 
 
-def default_client_exists() -> bool:
-    """Whether a client is the process's default, lazy or not."""
-    return _get_global_client() is not None
-
-
-__all__ = ["Handle", "MissingObject", "handles", "rebuild_client", "rebuild_cluster", "rebuild_future"]
+__all__ = ["Handle", "handles", "rebuild_client", "rebuild_cluster", "rebuild_future"]

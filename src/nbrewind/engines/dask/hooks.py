@@ -13,16 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import distributed.client
-import distributed.worker
-from distributed.client import Client, Future
-from distributed.deploy.cluster import Cluster
-from distributed.utils_comm import pack_data, unpack_remotedata
-from distributed.worker import thread_state
-
-from nbrewind.engines.dask import recipes
+from nbrewind.engines.dask import dasklib, recipes
+from nbrewind.engines.dask.dasklib import Client, Cluster, Future, pack_data, thread_state, unpack_remotedata
 from nbrewind.engines.dask.graph import Item
-from nbrewind.engines.dask.runtime import Originals, Runtime
+from nbrewind.engines.dask.job import Originals
+from nbrewind.engines.dask.runtime import Runtime
 from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.tasks.context import TaskContext
@@ -35,7 +30,7 @@ _context: list[TaskContext] = []
 
 def runtime_of(client: Any) -> Runtime | None:
     """The task log beside a client; made at first use."""
-    found = client.__dict__.get(ATTRIBUTE)
+    found: Runtime | None = client.__dict__.get(ATTRIBUTE)
     if found is None and _context:
         found = Runtime(client, _context[-1])
         client.__dict__[ATTRIBUTE] = found
@@ -60,8 +55,8 @@ def install(context: TaskContext) -> None:
     _patch(Client, "_shutdown", _drained(Client._shutdown))
     _patch(Cluster, "close", _close_cluster(Cluster.close))
     _record_calls()
-    finder = _find_client(distributed.client._get_global_client)
-    _patch(distributed.client, "_get_global_client", finder)
+    finder = _find_client(dasklib.client._get_global_client)
+    _patch(dasklib.client, "_get_global_client", finder)
 
 
 def uninstall() -> None:
@@ -84,7 +79,7 @@ def _record_calls() -> None:
         if "__init__" in cls.__dict__:
             _patch(cls, "__init__", recipes.recording(cls.__init__))
 
-    def subclassed(cls: Any, **kwargs: Any) -> None:
+    def subclassed(cls: Any, /, **kwargs: Any) -> None:
         super(Cluster, cls).__init_subclass__(**kwargs)
         if _saved and "__init__" in cls.__dict__:
             _patch(cls, "__init__", recipes.recording(cls.__init__))
@@ -126,7 +121,7 @@ def _graph_to_futures(self: Any, expr: Any, keys: Any, *args: Any, **options: An
     return futures
 
 
-def _marking(original: Callable[..., Any]) -> Callable[..., Any]:
+def _marking(original: Callable[..., Any]) -> Any:
     """Tell the graph hook whether the user calls these tasks pure."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -140,15 +135,19 @@ def _marking(original: Callable[..., Any]) -> Callable[..., Any]:
     return _named(call, original)
 
 
-async def _gather(self: Any, futures: Any, errors: str = "raise", direct: Any = None, local_worker: Any = None) -> Any:
+async def _gather(
+    self: Any, futures: Any, errors: str = "raise", direct: Any = None, local_worker: Any = None
+) -> Any:
     runtime = runtime_of(self)
+    if runtime is None:
+        return await Originals.gather(self, futures, errors, direct, local_worker)
     unpacked, found = unpack_remotedata(futures, byte_keys=True)
-    for future in found if runtime is not None else ():
+    for future in found:
         item = runtime.items.get(future.key)
         if item is not None and item.fate == "deferred":
             await item.decided.wait()
-    served = [f for f in found if runtime is not None and f.client is self and runtime.is_served(f)]
-    if runtime is None or not served:
+    served = [f for f in found if f.client is self and runtime.is_served(f)]
+    if not served:
         return await Originals.gather(self, futures, errors, direct, local_worker)
     rest = [f for f in found if f not in set(served)]
     data = {}
@@ -170,7 +169,7 @@ async def _gather(self: Any, futures: Any, errors: str = "raise", direct: Any = 
     return pack_data(unpacked, data)
 
 
-def _scatter(original: Callable[..., Any]) -> Callable[..., Any]:
+def _scatter(original: Callable[..., Any]) -> Any:
     """Remember what scattered futures hold, so that tasks reading them have an identity."""
 
     def call(self: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
@@ -202,7 +201,7 @@ def _scatter(original: Callable[..., Any]) -> Callable[..., Any]:
     return _named(call, original)
 
 
-def _release_key(original: Callable[..., Any]) -> Callable[..., Any]:
+def _release_key(original: Callable[..., Any]) -> Any:
     def call(self: Any, key: Any) -> Any:
         runtime = self.__dict__.get(ATTRIBUTE)
         if runtime is not None:
@@ -212,7 +211,7 @@ def _release_key(original: Callable[..., Any]) -> Callable[..., Any]:
     return _named(call, original)
 
 
-def _drained(original: Callable[..., Any]) -> Callable[..., Any]:
+def _drained(original: Callable[..., Any]) -> Any:
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         runtime = self.__dict__.get(ATTRIBUTE)
         if runtime is not None:
@@ -225,18 +224,19 @@ def _drained(original: Callable[..., Any]) -> Callable[..., Any]:
     return _named(call, original)
 
 
-def _close_cluster(original: Callable[..., Any]) -> Callable[..., Any]:
+def _close_cluster(original: Callable[..., Any]) -> Any:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         for client in list(Client._instances):
             runtime = client.__dict__.get(ATTRIBUTE)
-            if client.__dict__.get("cluster") is self and runtime is not None and not self.called_from_running_loop:
+            mine = client.__dict__.get("cluster") is self
+            if mine and runtime is not None and not self.called_from_running_loop:
                 runtime.finish()
         return original(self, *args, **kwargs)
 
     return _named(call, original)
 
 
-def _find_client(original: Callable[..., Any]) -> Callable[..., Any]:
+def _find_client(original: Callable[..., Any]) -> Any:
     """An engine used implicitly: a client that a restored cell made must appear."""
 
     def call() -> Any:

@@ -12,22 +12,20 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-import distributed.client
-from distributed.client import Client
 from distributed.core import Status
-from distributed.utils import sync
 
-_QUIET = frozenset(
-    {
-        "submit", "map", "gather", "compute", "persist", "get", "close", "loop", "asynchronous", "sync", "current",
-        "as_current", "start", "get_executor", "normalize_collection", "futures_of", "preloads", "unsubscribe_topic",
-    }
-)  # fmt: skip
+from nbrewind.engines.dask import dasklib
+from nbrewind.engines.dask.dasklib import Client, sync
+
+_QUIET = frozenset({"submit", "map", "gather", "compute", "persist", "get", "close", "start", "get_executor"}) | {
+    *("loop", "asynchronous", "sync", "current", "as_current", "preloads"),
+    *("normalize_collection", "futures_of", "unsubscribe_topic"),
+}
 """Parts of a client that need no cluster as long as nothing misses."""
 
 
 @lru_cache(maxsize=64)
-def lazy_client_class(cls: type) -> type:
+def lazy_client_class(cls: Any) -> Any:
     """A subclass of a client class whose instances connect at the first real need."""
     loud = frozenset(n for n in dir(cls) if not n.startswith("_")) - _QUIET | {"cluster", "scheduler"}
 
@@ -40,7 +38,7 @@ def lazy_client_class(cls: type) -> type:
     def start(self: Any, **kwargs: Any) -> None:
         self._loop_runner.start()
         if self._set_as_default:
-            distributed.client._set_global_client(self)
+            dasklib.client._set_global_client(self)
 
     def connect(self: Any) -> None:
         with self.__dict__["_nbrewind_lock"]:
@@ -62,8 +60,8 @@ def lazy_client_class(cls: type) -> type:
             self.__class__ = cls
         for key in list(self.futures):
             self._release_key(key)
-        distributed.client._del_global_client(self)
-        if self._set_as_default and not distributed.client._global_clients:
+        dasklib.client._del_global_client(self)
+        if self._set_as_default and not dasklib.client._global_clients:
             with contextlib.suppress(AttributeError), self._set_config:
                 pass
         self.status = "closed"
@@ -86,12 +84,12 @@ def lazy_client_class(cls: type) -> type:
         "start": start,
         "close": close,
     }
-    made = type(cls.__name__, (cls,), body)
+    made: Any = type(cls.__name__, (cls,), body)
     made.__qualname__ = cls.__qualname__
     return made
 
 
-def lazy_client(cls: type, args: list[Any], kwargs: dict[str, Any], cluster: Any) -> Any:
+def lazy_client(cls: Any, args: list[Any], kwargs: dict[str, Any], cluster: Any) -> Any:
     """An unconnected client; ``cluster`` stands for a cluster among the arguments."""
     made: Any = lazy_client_class(cls)
     client = made.__new__(made)
@@ -104,11 +102,13 @@ def lazy_client(cls: type, args: list[Any], kwargs: dict[str, Any], cluster: Any
     return client
 
 
-_OWN = frozenset({"__class__", "__dict__", "close", "__del__", "__enter__", "__exit__", "__init__", "__reduce_ex__"})
+_OWN = frozenset(
+    {"__class__", "__dict__", "close", "__del__", "__enter__", "__exit__", "__init__", "__reduce_ex__"}
+)
 
 
 @lru_cache(maxsize=64)
-def lazy_cluster_class(cls: type) -> type:
+def lazy_cluster_class(cls: Any) -> Any:
     """A subclass of a cluster class whose instances start at the first use."""
 
     def __getattribute__(self: Any, name: str) -> Any:
@@ -139,12 +139,12 @@ def lazy_cluster_class(cls: type) -> type:
         "__del__": lambda self: None,
         "close": close,
     }
-    made = type(cls.__name__, (cls,), body)
+    made: Any = type(cls.__name__, (cls,), body)
     made.__qualname__ = cls.__qualname__
     return made
 
 
-def lazy_cluster(cls: type, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def lazy_cluster(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """A cluster that is not started."""
     made: Any = lazy_cluster_class(cls)
     cluster = object.__new__(made)

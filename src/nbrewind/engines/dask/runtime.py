@@ -13,44 +13,28 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
-import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import dask
-from dask._expr import HLGExpr, LLGExpr
-from dask._task_spec import DataNode, Task
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed.client import Client, Future
-from distributed.utils import sync
-
-from nbrewind.engines.dask import worker
+from nbrewind.engines.dask import record, worker
+from nbrewind.engines.dask.dasklib import Future, dask, sync
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys, shape_key
-from nbrewind.errors import MissingObject, NBRewindError, NotStorable
-from nbrewind.flow.code import hash_parts
-from nbrewind.model import FileState, TaskEntry
+from nbrewind.engines.dask.job import Job, Originals
+from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.model import TaskEntry
 from nbrewind.tasks import payload
-from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
+from nbrewind.tasks.context import TaskContext, Ticket
 
 log = logging.getLogger("nbrewind.dask")
-SHAPE = "shape"
-"""Engine name of index rows: they say that the log knows a task of this shape."""
 LARGEST_GRAPH = 200_000
 """Nodes beyond which a graph runs without the log: reading it would cost more than it saves."""
 _TYPED = 100_000
 _REPORT_WAIT = 10.0
 _REPORTS = 20_000
-
-
-class Originals:
-    """The engine's own methods, as they were before they were hooked."""
-
-    graph_to_futures: Callable[..., Any] = Client._graph_to_futures
-    gather: Callable[..., Any] = Client._gather
 
 
 class Runtime:
@@ -74,7 +58,9 @@ class Runtime:
 
     # -- submission -------------------------------------------------------------------
 
-    def compute(self, expr: Any, keys: Iterable[Key], options: dict[str, Any], *, pure: bool) -> dict[Key, Any] | None:
+    def compute(
+        self, expr: Any, keys: Iterable[Key], options: dict[str, Any], *, pure: bool
+    ) -> dict[Key, Any] | None:
         """Futures for ``keys``; None where the graph must take the engine's own way."""
         graph = dict(expr.__dask_graph__())
         if len(graph) > LARGEST_GRAPH:
@@ -88,8 +74,10 @@ class Runtime:
                 item.cell, item.pure = cell, pure
                 self._decide(item)
             futures = self._futures(order, wanted)
-            ready = [item for item in order if item.recorded and item.fate in ("run", "plain") and not item.sent]
-            job = _Job(self, order, set(wanted), annotations, options, dask.get_annotations())
+            ready = [
+                item for item in order if item.recorded and item.fate in ("run", "plain") and not item.sent
+            ]
+            job = Job(self, order, set(wanted), annotations, options, dask.get_annotations())
         if ready:
             self.connect()
             job.send(ready)
@@ -117,7 +105,9 @@ class Runtime:
             item.deep_ticket = self.context.claim(item.deep, cell)
         if content is None:
             shape = shape_key(item)
-            known = bool(item.blocked()) or (cell.serve and shape is not None and bool(self.context.store.tasks(shape)))
+            known = bool(item.blocked()) or (
+                cell.serve and shape is not None and bool(self.context.store.tasks(shape))
+            )
             item.fate = "deferred" if known else "run"
             return
         self._serve_or_run(item, content)
@@ -135,7 +125,9 @@ class Runtime:
 
     def _alias(self, ticket: Ticket, entry: TaskEntry) -> None:
         """Let the key known at submission lead to the entry: planning asks by it."""
-        if not any(e.result == entry.result and e.files == entry.files for e in self.context.store.tasks(ticket.key)):
+        if not any(
+            e.result == entry.result and e.files == entry.files for e in self.context.store.tasks(ticket.key)
+        ):
             self.context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
 
     def usable(self, item: Item, entry: TaskEntry) -> bool:
@@ -215,7 +207,7 @@ class Runtime:
 
     # -- completion -------------------------------------------------------------------
 
-    def _watch(self, job: _Job, order: list[Item]) -> None:
+    def _watch(self, job: Job, order: list[Item]) -> None:
         followed = [item for item in order if item in job.left]
         counts = self.context.cell.counts
         counts.run += sum(1 for item in followed if item.fate != "deferred")
@@ -225,17 +217,17 @@ class Runtime:
         if followed:
             self.client.loop.add_callback(self._start_following, job, followed)
 
-    def _start_following(self, job: _Job, items: list[Item]) -> None:
+    def _start_following(self, job: Job, items: list[Item]) -> None:
         for item in items:
             task = asyncio.ensure_future(self._follow(job, item))
             self._following[item] = task
-            task.add_done_callback(lambda _, item=item: self._followed(job, item))
+            task.add_done_callback(partial(self._followed, job, item))
 
-    def _followed(self, job: _Job, item: Item) -> None:
+    def _followed(self, job: Job, item: Item, task: asyncio.Task[None]) -> None:
         self._following.pop(item, None)
         job.done(item)
 
-    async def _follow(self, job: _Job, item: Item) -> None:
+    async def _follow(self, job: Job, item: Item) -> None:
         try:
             if item in job.open:
                 try:
@@ -267,7 +259,7 @@ class Runtime:
         finally:
             item.settled.set()
 
-    async def _release(self, job: _Job, item: Item) -> bool:
+    async def _release(self, job: Job, item: Item) -> bool:
         """Settle a deferred item: serve it or send it.  False if there is nothing left to follow."""
         for above in item.pending() + item.blocked():
             await above.settled.wait()
@@ -292,7 +284,7 @@ class Runtime:
         job.send([item])
         return True
 
-    def _abandon(self, job: _Job) -> None:
+    def _abandon(self, job: Job) -> None:
         """Nobody holds a result of this graph any more: let go of what is still to run."""
         if not job.alive():
             job.held.clear()
@@ -304,7 +296,7 @@ class Runtime:
     async def _offload(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
-    async def _log(self, job: _Job, item: Item, pin: Any, state: Any) -> None:
+    async def _log(self, job: Job, item: Item, pin: Any, state: Any) -> None:
         error, value = "", None
         if state.status == "error":
             error = f"{type(state.exception).__name__}: {state.exception}"[:2000]
@@ -323,7 +315,7 @@ class Runtime:
         if report is None and item.ident and not error:
             log.warning("Task %s was not logged: its worker sent no report.", item.key)
             return
-        await self._offload(self._write, item, value, error, sources)
+        await self._offload(record.write, self.context, item, value, error, sources, self.reports)
 
     async def _report(self, ident: str) -> dict[str, Any] | None:
         if not ident:
@@ -333,58 +325,6 @@ class Runtime:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(arrival.wait(), _REPORT_WAIT)
         return self.reports.get(ident)
-
-    def _write(self, item: Item, value: Any, error: str, sources: list[Item]) -> None:
-        """Log one completed task (in the recording thread)."""
-        cell = item.cell or CellTasks()
-        content = content_key(item)
-        if content is None or item.deep is None:
-            return
-        reads: dict[str, FileState] = {}
-        outputs: dict[str, FileState] = {}
-        for source in sources:
-            report = self.reports.get(source.ident)
-            if report is None:
-                continue
-            if report["unsure"]:
-                cell.notes.setdefault(f"task {item.name} is not stored: it moved or removed {report['unsure'][0]}")
-                return
-            for path, (kind, digest, size, mode) in report["reads"].items():
-                reads[self.context.files.portable(path)] = FileState(kind, digest, size, mode)
-            kept = self._keep_outputs(report["outputs"])
-            if kept is None:
-                cell.notes.setdefault(f"task {item.name} is not stored: an output file is not visible here")
-                return
-            outputs.update(kept)
-        own = self.reports.get(item.ident) or {}
-        entry = TaskEntry(
-            content, item.name, "", files=reads, outputs=outputs, error=error, seconds=own.get("seconds", 0.0),
-            created=time.time(), worker=own.get("worker", ""), engine="dask",
-        )  # fmt: skip
-        tickets = [item.ticket or self.context.claim(content, cell)]
-        if item.deep_ticket is not None:
-            tickets.append(item.deep_ticket)
-        written = self.context.add(tickets, entry, value)
-        self.reports.pop(item.ident, None)
-        if written is None or error:
-            return
-        item.digest = written.result_digest
-        shape = shape_key(item)
-        if item.deps and shape is not None and not self.context.store.tasks(shape):
-            self.context.store.add_task(TaskEntry(shape, item.name, "", created=time.time(), engine=SHAPE))
-
-    def _keep_outputs(self, found: dict[str, Any]) -> dict[str, FileState] | None:
-        outputs = {}
-        for path, (kind, digest, size, mode, data) in found.items():
-            if data is None:
-                now = self.context.files.state(path, marked=digest.startswith("b2:"))
-                if now.digest != digest:
-                    return None
-                with open(path, "rb") as source:
-                    data = source.read()
-            stored = self.context.store.put(data)
-            outputs[self.context.files.portable(path)] = FileState(kind, stored, size, mode)
-        return outputs
 
     # -- the end ----------------------------------------------------------------------
 
@@ -426,136 +366,3 @@ class _Remembering(dict[str, Any]):
         value = self._source[name]
         self._kept[name] = value
         return value
-
-
-class _Job:
-    """One graph on its way: knows which part of it to send for given items."""
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        order: list[Item],
-        wanted: set[Key],
-        annotations: dict[str, dict[Key, Any]],
-        options: dict[str, Any],
-        context: dict[str, Any],
-    ) -> None:
-        self.runtime = runtime
-        self.wanted = wanted
-        self.annotations = annotations
-        self.options = options
-        self.surrounding = context
-        self.members = set(order)
-        self.open = {item for item in order if item.fate == "deferred"}
-        """Items that are to be served or sent later."""
-        self.left = {item for item in order if item.recorded and item.fate in ("run", "plain", "deferred")}
-        """Items that are not settled."""
-        client = runtime.client
-        keys = {dep.key for item in self.left for dep in item.closure() if dep not in self.members}
-        self.held = [Future(key, client) for key in keys if key in client.futures]
-        self.pins: dict[Key, Any] = {}
-        self._identity = uuid.uuid4().hex
-        self._count = 0
-
-    def settle(self, item: Item) -> None:
-        """A deferred item was served, sent or dropped."""
-        self.open.discard(item)
-        item.decided.set()
-        self.drop_unneeded()
-
-    def done(self, item: Item) -> None:
-        """An item is settled."""
-        self.left.discard(item)
-        self.drop_unneeded()
-
-    def drop_unneeded(self) -> None:
-        """Let go of futures that nothing of this graph needs any more."""
-        if not self.left:
-            self.held.clear()
-            self.pins.clear()
-
-    def alive(self) -> bool:
-        """Whether a future of the graph is still held by somebody."""
-        states = (self.runtime.client.futures.get(key) for key in self.wanted)
-        return any(state is not None and state.status != "cancelled" for state in states)
-
-    def send(self, items: list[Item]) -> None:
-        """Send the items with all nodes below them that are not served."""
-        graph: dict[Key, Any] = {}
-        extra = 0
-        stack = list(items)
-        while stack:
-            item = stack.pop()
-            if item.key in graph or item.spec is None:
-                continue
-            graph[item.key] = None
-            renamed = {}
-            for dep in item.deps:
-                if dep.fate == "served" and dep.entry is not None:
-                    name = f"nbrewind-{hash_parts(dep.entry.result)}"
-                    if name not in graph:
-                        graph[name] = DataNode(name, self.runtime.value(dep))
-                        extra += dep_size(self.runtime, dep)
-                    renamed[dep.key] = name
-                elif dep.fate in ("glue", "data") or not dep.sent:
-                    stack.append(dep)
-            graph[item.key] = self._wrapped(item, item.spec.substitute(renamed) if renamed else item.spec)
-            item.sent = True
-        client = self.runtime.client
-        keys = [item.key for item in items]
-        for key in keys:
-            if key not in self.wanted:
-                self.pins[key] = Future(key, client)
-        options = dict(self.options)
-        priority = options.get("internal_priority")
-        if priority is not None:
-            options["internal_priority"] = {key: priority.get(key, 0) for key in graph}
-        with dask.annotate(**self.surrounding), _room(extra):
-            futures = Originals.graph_to_futures(client, self._expression(graph), keys, **options)
-        # The engine made futures of its own for these keys; ours or the user's hold them.
-        futures.clear()
-
-    def _wrapped(self, item: Item, spec: Any) -> Any:
-        reads = item.recorded or all(dep.fate == "data" for dep in item.deps)
-        if type(spec) is not Task or not reads or item.fate == "plain":
-            return spec
-        self._count += 1
-        item.ident = f"{self._identity}-{self._count}"
-        return Task(
-            spec.key,
-            worker.Traced(spec.func, item.ident),
-            *spec.args,
-            _data_producer=spec.data_producer,
-            **spec.kwargs,
-        )
-
-    def _expression(self, graph: dict[Key, Any]) -> Any:
-        per_key: dict[Key, dict[str, Any]] = {}
-        for kind, values in self.annotations.items():
-            for key, value in values.items():
-                if key in graph:
-                    per_key.setdefault(key, {})[kind] = value
-        if not per_key:
-            return LLGExpr(graph, _determ_token=uuid.uuid4().hex)
-        layers = {str(key): MaterializedLayer({key: graph[key]}, annotations=per_key[key]) for key in per_key}
-        rest = {key: spec for key, spec in graph.items() if key not in per_key}
-        layers["nbrewind-rest"] = MaterializedLayer(rest)
-        dependencies: dict[str, set[str]] = {name: set() for name in layers}
-        return HLGExpr(dsk=HighLevelGraph(layers, dependencies), output_keys=list(graph))
-
-
-def dep_size(runtime: Runtime, item: Item) -> int:
-    """Stored bytes of a served result."""
-    return len(runtime.context.store.get(item.entry.result)) if item.entry is not None else 0
-
-
-@contextlib.contextmanager
-def _room(extra: int) -> Any:
-    """Served values inside a graph are ours, not the user's: no warning about its size."""
-    with warnings.catch_warnings():
-        if extra:
-            warnings.filterwarnings("ignore", message="Sending large graph")
-        yield
-
-
-__all__ = ["NBRewindError", "Originals", "Runtime"]

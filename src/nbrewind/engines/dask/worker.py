@@ -5,6 +5,8 @@ only the standard library and, where present, blake3 and distributed.  Reports g
 client as events under ``TOPIC``; the task's own result is left alone.
 """
 
+from __future__ import annotations
+
 import contextvars
 import hashlib
 import inspect
@@ -14,29 +16,31 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 TOPIC = "nbrewind-tasks"
 LARGEST = 1 << 18
 """Bytes of an output file that travel with the report; larger ones are read from disk."""
 
-_current: "contextvars.ContextVar" = contextvars.ContextVar("nbrewind_task", default=None)
+_current: contextvars.ContextVar[Any] = contextvars.ContextVar("nbrewind_task", default=None)
 _hooked = threading.Lock()
 _state = {"hook": False}
-LOCAL: dict = {}
+LOCAL: dict[str, Any] = {}
 """Reports of tasks that ran without a worker, by ident (local schedulers)."""
 
 _SKIP = tuple(
     sorted(
         {
             os.path.realpath(p).rstrip("/") + "/"
-            for p in (sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__), "/proc", "/sys", "/dev")
+            for p in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "/proc", "/sys", "/dev")
         }
         | {str(p).rstrip("/") + "/" for p in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))}
     )
 )
 
 
-def _skipped(path):
+def _skipped(path: str) -> bool:
     return (
         path.startswith(_SKIP)
         or "/site-packages/" in path
@@ -46,25 +50,27 @@ def _skipped(path):
     )
 
 
-def _digest(path):
+def _digest(path: str) -> str:
     try:
         from blake3 import blake3
-
-        hasher, mark = blake3(), ""
     except ImportError:
-        hasher, mark = hashlib.blake2b(digest_size=16), "b2:"
+        mark = "b2:"
+        hasher: Any = hashlib.blake2b(digest_size=16)
+    else:
+        mark = ""
+        hasher = blake3()
     with open(path, "rb") as source:
         while True:
             block = source.read(1 << 20)
             if not block:
-                return mark + hasher.hexdigest()[:32]
+                return str(mark + hasher.hexdigest()[:32])
             hasher.update(block)
 
 
-_digests: dict = {}
+_digests: dict[Any, str] = {}
 
 
-def _file_state(path):
+def _file_state(path: str) -> list[Any]:
     """What a path holds: [kind, digest, size, mode]."""
     try:
         info = os.stat(path)
@@ -87,7 +93,7 @@ def _file_state(path):
     return ["file", known, info.st_size, mode]
 
 
-def _listing(path):
+def _listing(path: str) -> str:
     try:
         names = sorted(os.listdir(path))
     except OSError:
@@ -99,13 +105,13 @@ def _listing(path):
 class Seen:
     """Files that one task touches."""
 
-    def __init__(self):
-        self.reads = {}
-        self.stamps = {}
-        self.written = {}
-        self.unsure = []
+    def __init__(self) -> None:
+        self.reads: dict[str, Any] = {}
+        self.stamps: dict[str, Any] = {}
+        self.written: dict[str, Any] = {}
+        self.unsure: list[str] = []
 
-    def read(self, path):
+    def read(self, path: str) -> None:
         if path in self.written or path in self.reads:
             return
         try:
@@ -117,17 +123,17 @@ class Seen:
         except OSError:
             self.reads[path] = ["absent", "", 0, 0]
 
-    def listed(self, path):
+    def listed(self, path: str) -> None:
         self.reads.setdefault(path, _file_state(path))
 
-    def write(self, path, both):
+    def write(self, path: str, both: bool) -> None:
         if both:
             self.read(path)
         if path in self.reads and self.reads[path] is None:
             self.reads[path] = _file_state(path)
         self.written.setdefault(path)
 
-    def moved(self, source, target):
+    def moved(self, source: str, target: str) -> None:
         if source not in self.written:
             self.read(source)
             if self.reads.get(source) is None:
@@ -137,12 +143,12 @@ class Seen:
             self.unsure.append(source)
         self.write(target, False)
 
-    def removed(self, path):
+    def removed(self, path: str) -> None:
         if path not in self.written:
             self.unsure.append(path)
 
-    def report(self):
-        reads = {}
+    def report(self) -> dict[str, Any]:
+        reads: dict[str, Any] = {}
         for path, state in self.reads.items():
             if state is None:
                 state = _file_state(path)
@@ -153,7 +159,7 @@ class Seen:
                 except OSError:
                     self.unsure.append(path)
             reads[path] = state
-        outputs = {}
+        outputs: dict[str, Any] = {}
         for path in self.written:
             state = _file_state(path)
             if state[0] != "file":
@@ -166,7 +172,7 @@ class Seen:
         return {"reads": reads, "outputs": outputs, "unsure": self.unsure}
 
 
-def _path(value):
+def _path(value: Any) -> str | None:
     if isinstance(value, bytes):
         value = os.fsdecode(value)
     elif not isinstance(value, str):
@@ -180,7 +186,7 @@ def _path(value):
     return None if _skipped(path) else path
 
 
-def _hook(event, args):
+def _hook(event: str, args: Any) -> None:
     if event not in _EVENTS:
         return
     seen = _current.get()
@@ -195,7 +201,7 @@ def _hook(event, args):
         _current.reset(token)
 
 
-def _opened(seen, args):
+def _opened(seen: Seen, args: Any) -> None:
     if isinstance(args[0], int):
         return
     path = _path(args[0])
@@ -219,7 +225,7 @@ def _opened(seen, args):
         seen.read(path)
 
 
-def _listed(seen, args):
+def _listed(seen: Seen, args: Any) -> None:
     if isinstance(args[0], int):
         return
     path = _path(args[0] if args[0] is not None else ".")
@@ -227,19 +233,19 @@ def _listed(seen, args):
         seen.listed(path)
 
 
-def _moved(seen, args):
+def _moved(seen: Seen, args: Any) -> None:
     source, target = _path(args[0]), _path(args[1])
     if source is not None and target is not None:
         seen.moved(source, target)
 
 
-def _removed(seen, args):
+def _removed(seen: Seen, args: Any) -> None:
     path = _path(args[0])
     if path is not None:
         seen.removed(path)
 
 
-def _spawned(seen, args):
+def _spawned(seen: Seen, args: Any) -> None:
     for part in [args[0], *(args[1] if isinstance(args[1], list | tuple) else [args[1]])]:
         if isinstance(part, str | bytes | os.PathLike):
             path = _path(part)
@@ -247,7 +253,7 @@ def _spawned(seen, args):
                 seen.read(path)
 
 
-_EVENTS = {
+_EVENTS: dict[str, Callable[[Seen, Any], None]] = {
     "open": _opened,
     "os.listdir": _listed,
     "os.scandir": _listed,
@@ -258,14 +264,14 @@ _EVENTS = {
 }
 
 
-def _install():
+def _install() -> None:
     with _hooked:
         if not _state["hook"]:
             _state["hook"] = True
             sys.addaudithook(_hook)
 
 
-def _send(ident, message):
+def _send(ident: str, message: dict[str, Any]) -> None:
     try:
         from distributed.worker import get_worker
 
@@ -280,7 +286,7 @@ def _send(ident, message):
 class Traced:
     """A task's function that reports the files it touched and the time it took."""
 
-    def __init__(self, func, ident):
+    def __init__(self, func: Callable[..., Any], ident: str) -> None:
         self.func = func
         self.ident = ident
         self.__name__ = getattr(func, "__name__", type(func).__name__)
@@ -288,11 +294,11 @@ class Traced:
             # distributed's own test for "run me on the event loop".
             self.__tornado_coroutine__ = True
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         _install()
         if inspect.iscoroutinefunction(self.func):
             return self._wait(args, kwargs)
-        seen, started, token = Seen(), time.perf_counter(), None
+        seen, started = Seen(), time.perf_counter()
         token = _current.set(seen)
         try:
             return self.func(*args, **kwargs)
@@ -300,7 +306,7 @@ class Traced:
             _current.reset(token)
             self._report(seen, started)
 
-    async def _wait(self, args, kwargs):
+    async def _wait(self, args: Any, kwargs: Any) -> Any:
         seen, started = Seen(), time.perf_counter()
         token = _current.set(seen)
         try:
@@ -309,14 +315,14 @@ class Traced:
             _current.reset(token)
             self._report(seen, started)
 
-    def _report(self, seen, started):
+    def _report(self, seen: Seen, started: float) -> None:
         seconds = time.perf_counter() - started
         message = seen.report()
         message["ident"] = self.ident
         message["seconds"] = seconds
         _send(self.ident, message)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         import operator
 
         return operator.call, (_loader, self.func, self.ident)
@@ -325,7 +331,7 @@ class Traced:
 class _Loader:
     """Pickles as an expression that makes this module out of its own text."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return eval, (_EXPRESSION, {"text": TEXT, "name": NAME})
 
 
