@@ -41,6 +41,9 @@ class RewindKernel(IPythonKernel):
             self.rewind.audit = False
         namespace = self.rewind.memory.namespace
         dict.__setitem__(namespace, "__name__", "__main__")
+        for name in ("__doc__", "__loader__", "__package__", "__spec__"):
+            # As in IPython's own user module; a spawned process asks `__main__` for its spec.
+            dict.__setitem__(namespace, name, None)
         kwargs["user_ns"] = namespace
         kwargs["user_module"] = MainModule(namespace)
         super().__init__(**kwargs)
