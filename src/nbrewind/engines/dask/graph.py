@@ -199,13 +199,11 @@ class Reader:
         if isinstance(spec, DataNode):
             walk = walked(spec.value, self.context.leaves)
             return hash_parts("data", walk.digest()), walk.user
-        return self._task(spec, found, {})
+        return self._task(spec, lambda key: f"#{found.setdefault(key, len(found))}")
 
-    def _task(self, spec: Task, found: dict[Key, int], inner: dict[Key, str]) -> tuple[Digest, bool]:
+    def _task(self, spec: Task, child: Callable[[Key], str]) -> tuple[Digest, bool]:
+        """Digest of a task; ``child`` gives the text of a node that it refers to."""
         reached = False
-
-        def child(key: Key) -> str:
-            return inner[key] if key in inner else f"#{found.setdefault(key, len(found))}"
 
         def leaf(obj: Any) -> str:
             nonlocal reached
@@ -217,46 +215,46 @@ class Reader:
                 walk = walked(obj.value, self.context.leaves)
                 reached = reached or walk.user
                 return walk.digest()
-            digest, user = self._task(obj, found, inner)
+            digest, user = self._task(obj, child)
             reached = reached or user
             return digest
 
         leaves = {TaskRef: leaf, GraphNode: leaf}
         if spec.has_subgraph():
-            digest, user = self._fused(spec, found, leaf)
+            digest, user = self._fused(spec, leaf)
         elif isinstance(spec, NestedContainer):
             digest, user = self.context.identify_code(type(spec), spec.args, None, leaves=leaves)
         else:
             digest, user = self.context.identify_code(spec.func, spec.args, spec.kwargs, leaves=leaves)
         return digest, user or reached
 
-    def _fused(self, spec: Task, found: dict[Key, int], leaf: Callable[[Any], str]) -> tuple[Digest, bool]:
+    def _fused(self, spec: Task, leaf: Callable[[Any], str]) -> tuple[Digest, bool]:
+        """Digest of a fused task: of what it does, in the order in which it refers to its inputs.
+
+        Dask sorts the inputs of a fused task by hash, so their order says nothing.
+        """
         nodes, out, inkeys, *values = spec.args
-        texts: dict[Key, str] = {
-            key: leaf(value) if isinstance(value, TaskRef | GraphNode) else walked(value).digest()
-            for key, value in zip(inkeys, values, strict=True)
-        }
+        inputs = dict(zip(inkeys, values, strict=True))
+        texts: dict[Key, str] = {}
         user = False
-        stack = [out]
-        while stack:
-            key = stack[-1]
-            if key in texts:
-                stack.pop()
-                continue
-            node = nodes[key]
-            missing = [k for k in node.dependencies if k not in texts and k in nodes]
-            if missing:
-                stack.extend(missing)
-                continue
-            stack.pop()
-            if isinstance(node, Alias):
-                texts[key] = texts[node.target]
-            elif isinstance(node, DataNode):
-                texts[key] = walked(node.value, self.context.leaves).digest()
-            else:
-                texts[key], reached = self._task(node, found, texts)
-                user = user or reached
-        return hash_parts("fused", texts[out]), user
+
+        def inner(key: Key) -> str:
+            nonlocal user
+            if key not in texts:
+                node = inputs.get(key, nodes.get(key))
+                if key in inputs:
+                    plain = not isinstance(node, TaskRef | GraphNode)
+                    texts[key] = walked(node, self.context.leaves).digest() if plain else leaf(node)
+                elif isinstance(node, Alias):
+                    texts[key] = inner(node.target)
+                elif isinstance(node, DataNode):
+                    texts[key] = walked(node.value, self.context.leaves).digest()
+                else:
+                    texts[key], reached = self._task(node, inner)
+                    user = user or reached
+            return texts[key]
+
+        return hash_parts("fused", inner(out)), user
 
 
 def _foreign(key: Key) -> Item:

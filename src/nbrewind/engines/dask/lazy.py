@@ -17,7 +17,9 @@ from distributed.core import Status
 from nbrewind.engines.dask import dasklib
 from nbrewind.engines.dask.dasklib import Client, sync
 
-_QUIET = frozenset({"submit", "map", "gather", "compute", "persist", "get", "close", "start", "get_executor"}) | {
+_QUIET = frozenset(
+    {"submit", "map", "gather", "compute", "persist", "get", "close", "start", "get_executor"}
+) | {
     *("loop", "asynchronous", "sync", "current", "as_current", "preloads"),
     *("normalize_collection", "futures_of", "unsubscribe_topic"),
 }

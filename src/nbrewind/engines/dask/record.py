@@ -1,0 +1,87 @@
+"""From a worker's report and a result to an entry of the task log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nbrewind.engines.dask.graph import Item, content_key, shape_key
+from nbrewind.model import FileState, TaskEntry
+from nbrewind.tasks.context import CellTasks, TaskContext
+
+SHAPE = "shape"
+"""Engine name of index rows: they say that the log knows a task of this shape."""
+
+
+def write(
+    context: TaskContext,
+    item: Item,
+    value: Any,
+    error: str,
+    sources: list[Item],
+    reports: dict[str, dict[str, Any]],
+) -> None:
+    """Log one completed task with the files of all ``sources`` (in the recording thread)."""
+    cell = item.cell or CellTasks()
+    content = content_key(item)
+    if content is None or item.deep is None:
+        return
+    reads: dict[str, FileState] = {}
+    outputs: dict[str, FileState] = {}
+    for source in sources:
+        report = reports.get(source.ident)
+        if report is None:
+            if source.ident and not error:
+                cell.notes.setdefault(f"task {item.name} is not stored: a worker sent no report")
+                return
+            continue
+        if report["unsure"]:
+            cell.notes.setdefault(
+                f"task {item.name} is not stored: it moved or removed {report['unsure'][0]}"
+            )
+            return
+        for path, (kind, digest, size, mode) in report["reads"].items():
+            reads[context.files.portable(path)] = FileState(kind, digest, size, mode)
+        kept = _keep_outputs(context, report["outputs"])
+        if kept is None:
+            cell.notes.setdefault(f"task {item.name} is not stored: an output file is not visible here")
+            return
+        outputs.update(kept)
+    own = reports.get(item.ident) or {}
+    entry = TaskEntry(
+        content,
+        item.name,
+        "",
+        files=reads,
+        outputs=outputs,
+        error=error,
+        seconds=own.get("seconds", 0.0),
+        created=time.time(),
+        worker=own.get("worker", ""),
+        engine="dask",
+    )
+    tickets = [item.ticket or context.claim(content, cell)]
+    if item.deep_ticket is not None:
+        tickets.append(item.deep_ticket)
+    written = context.add(tickets, entry, value)
+    reports.pop(item.ident, None)
+    if written is None or error:
+        return
+    item.digest = written.result_digest
+    shape = shape_key(item)
+    if item.deps and shape is not None and not context.store.tasks(shape):
+        context.store.add_task(TaskEntry(shape, item.name, "", created=time.time(), engine=SHAPE))
+
+
+def _keep_outputs(context: TaskContext, found: dict[str, Any]) -> dict[str, FileState] | None:
+    outputs = {}
+    for path, (kind, digest, size, mode, data) in found.items():
+        if data is None:
+            now = context.files.state(path, marked=digest.startswith("b2:"))
+            if now.digest != digest:
+                return None
+            with open(path, "rb") as source:
+                data = source.read()
+        stored = context.store.put(data)
+        outputs[context.files.portable(path)] = FileState(kind, stored, size, mode)
+    return outputs
