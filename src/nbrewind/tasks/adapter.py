@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nbrewind.errors import UsageError
+from nbrewind.errors import NotStorable, UsageError
 
 if TYPE_CHECKING:
     from nbrewind.tasks.context import TaskContext
@@ -40,8 +40,20 @@ class EngineAdapter(ABC):
         """Take all hooks out again."""
 
     def handles(self) -> dict[type, Any]:
-        """Types of live objects that are rebuilt from a recipe instead of being stored (R4)."""
+        """Live objects that are rebuilt from a recipe instead of being stored (R4).
+
+        Per type a callable that gives ``(kind, recipe)`` of an object, the recipe being JSON,
+        or None where the object has none.
+        """
         return {}
+
+    def rebuild(self, kind: str, recipe: Any) -> Any:
+        """The object of a recipe again, unconnected until it is needed.
+
+        Raises:
+            NotStorable: it cannot be made here.
+        """
+        raise NotStorable(f"the {self.name} adapter cannot rebuild a {kind}")
 
     def finish(self, timeout: float | None = None) -> None:  # noqa: B027 - most engines need nothing here
         """Wait until results of tasks that are already complete have reached the log."""

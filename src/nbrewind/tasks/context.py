@@ -21,7 +21,7 @@ from nbrewind.errors import NotStorable, StoreError
 from nbrewind.flow.code import hash_bytes, hash_parts
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
-from nbrewind.tasks.files import FileDigests
+from nbrewind.tasks.files import MARK, FileDigests
 from nbrewind.tasks.identity import CodeCache, Leaf, walked
 
 
@@ -115,9 +115,15 @@ class TaskContext:
         return self.cell.counts
 
     def cell_files(self) -> tuple[dict[str, FileState], dict[str, FileState]]:
-        """Files that tasks of the last cell were seen to read and to write, so far (R6, R7)."""
+        """Files that tasks of the last cell were seen to read and to write, so far (R6, R7).
+
+        Folders that tasks listed are checked by ``holds`` alone.
+        """
         with self._lock:
-            return dict(self.cell.reads), dict(self.cell.outputs)
+            reads = {
+                p: s for p, s in self.cell.reads.items() if s.kind != "dir" and not s.digest.startswith(MARK)
+            }
+            return reads, dict(self.cell.outputs)
 
     # -- identity ---------------------------------------------------------------------
 
@@ -328,7 +334,7 @@ class TaskContext:
 
     def _holds(self, path: str, wanted: FileState) -> bool:
         known = self.file_state(path) if self.file_state is not None else None
-        if known is not None and known.kind != "dir" and not wanted.digest.startswith("b2:"):
+        if known is not None and known.kind != "dir" and not wanted.digest.startswith(MARK):
             return known.kind == wanted.kind and known.digest == wanted.digest
         return self.files.holds(path, wanted)
 

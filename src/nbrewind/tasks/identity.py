@@ -68,6 +68,10 @@ class TaskWalk(flow_digest.Walk):
         elif cls.__flags__ & _HEAP and not _is_library_class(cls):
             self._instance(obj)
         else:
+            named = reference(obj) if callable(obj) else None
+            if named is not None:
+                self._library(*named)
+                return
             if cls not in _ATOMS:
                 self.settled = False
             super().visit(obj)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nbrewind.engines.dask import hooks, lazy, recipes
+from nbrewind.engines.dask import hooks, lazy, recipes, record
 from nbrewind.engines.dask.dasklib import Client, Cluster, Future
 from nbrewind.engines.dask.graph import Item
 from nbrewind.errors import NotStorable
@@ -28,6 +28,11 @@ class Handle:
     """The object again, unconnected; NotStorable if that is impossible here."""
     version: Callable[[Any], str | None] | None = None
     """What the object counts as in a digest; None: the identity of its creating call."""
+
+    def __call__(self, obj: Any) -> tuple[str, dict[str, Any]] | None:
+        """``(kind, recipe)`` of an object, None where it has no recipe."""
+        recipe = self.describe(obj)
+        return None if recipe is None else (self.kind, recipe)
 
 
 def handles() -> dict[type, Any]:
@@ -151,7 +156,7 @@ def rebuild_future(recipe: dict[str, Any]) -> Any:
     entries.sort(key=lambda e: (e.occurrence != recipe["occurrence"], bool(runtime.context.changed(e))))
     for entry in entries:
         item = Item(key, recorded=True, fate="served", base=entry.key, name=entry.name)
-        if runtime.usable(item, entry):
+        if record.usable(runtime.context, item, entry):
             item.spec, item.deep, item.entry, item.digest = True, recipe["task"], entry, entry.result_digest
             item.settled.set()
             return runtime.adopt(item)

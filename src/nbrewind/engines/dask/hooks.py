@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nbrewind.engines.dask import dasklib, recipes
+from nbrewind.engines.dask import dasklib, recipes, record
 from nbrewind.engines.dask.dasklib import Client, Cluster, Future, pack_data, thread_state, unpack_remotedata
 from nbrewind.engines.dask.graph import Item
 from nbrewind.engines.dask.job import Originals
@@ -67,6 +67,14 @@ def uninstall() -> None:
         owner, name, value = _saved.pop()
         setattr(owner, name, value)
     _context.clear()
+
+
+def finish(timeout: float | None) -> None:
+    """Wait until completed tasks of all clients have reached the log."""
+    for client in list(Client._instances):
+        runtime = client.__dict__.get(ATTRIBUTE)
+        if runtime is not None:
+            runtime.finish(timeout)
 
 
 def _record_calls() -> None:
@@ -163,7 +171,7 @@ async def _gather(
             bad.add(future.key)
             data[future.key] = None
     for future in served:
-        data[future.key] = runtime.value(runtime.items[future.key])
+        data[future.key] = record.value(runtime.context, runtime.items[future.key])
     if bad and isinstance(unpacked, list):
         unpacked = [f for f in unpacked if f not in bad]
     return pack_data(unpacked, data)

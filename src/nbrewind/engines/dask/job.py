@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dask._task_spec import DataNode, Task
 
-from nbrewind.engines.dask import worker
+from nbrewind.engines.dask import record, worker
 from nbrewind.engines.dask.dasklib import (
     Client,
     Future,
@@ -100,7 +100,7 @@ class Job:
                 if dep.fate == "served" and dep.entry is not None:
                     name = f"nbrewind-{hash_parts(dep.entry.result)}"
                     if name not in graph:
-                        graph[name] = DataNode(name, self.runtime.value(dep))
+                        graph[name] = DataNode(name, record.value(self.runtime.context, dep))
                         extra += dep_size(self.runtime, dep)
                     renamed[dep.key] = name
                 elif dep.fate in ("glue", "data") or not dep.sent:

@@ -1,12 +1,15 @@
-"""From a worker's report and a result to an entry of the task log."""
+"""From a worker's report and a result to an entry of the task log, and back to a value."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from nbrewind.engines.dask.graph import Item, content_key, shape_key
+from nbrewind.errors import MissingObject, NotStorable
 from nbrewind.model import FileState, TaskEntry
+from nbrewind.tasks import payload
 from nbrewind.tasks.context import CellTasks, TaskContext
 
 SHAPE = "shape"
@@ -85,3 +88,44 @@ def _keep_outputs(context: TaskContext, found: dict[str, Any]) -> dict[str, File
         stored = context.store.put(data)
         outputs[context.files.portable(path)] = FileState(kind, stored, size, mode)
     return outputs
+
+
+def usable(context: TaskContext, item: Item, entry: TaskEntry) -> bool:
+    """Whether a stored result can be served; binds the notebook's classes that it names."""
+    try:
+        data = context.store.get(entry.result)
+        if payload.needs_namespace(data):
+            # Bound now, in the cell: a later cell may define the class anew.
+            payload.loads(data, lambda: _Remembering(context.namespace(), item.namespace))
+    except (MissingObject, NotStorable):
+        return False
+    return True
+
+
+def alias(context: TaskContext, item: Item) -> None:
+    """Let the key known at submission lead to a served entry: planning asks by it."""
+    entry, ticket = item.entry, item.deep_ticket
+    if entry is None or ticket is None:
+        return
+    known = context.store.tasks(ticket.key)
+    if not any(e.result == entry.result and e.files == entry.files for e in known):
+        context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
+
+
+def value(context: TaskContext, item: Item) -> Any:
+    """A served result, built anew at every call."""
+    assert item.entry is not None
+    return payload.loads(context.store.get(item.entry.result), lambda: item.namespace)
+
+
+class _Remembering(dict[str, Any]):
+    """A view of the namespace that keeps what was asked for."""
+
+    def __init__(self, source: Any, kept: dict[str, Any]) -> None:
+        super().__init__()
+        self._source, self._kept = source, kept
+
+    def __missing__(self, name: str) -> Any:
+        found = self._source[name]
+        self._kept[name] = found
+        return found

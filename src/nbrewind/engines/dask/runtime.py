@@ -16,7 +16,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,10 +23,7 @@ from nbrewind.engines.dask import record, worker
 from nbrewind.engines.dask.dasklib import Future, dask, sync
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys, shape_key
 from nbrewind.engines.dask.job import Job, Originals
-from nbrewind.errors import MissingObject, NotStorable
-from nbrewind.model import TaskEntry
-from nbrewind.tasks import payload
-from nbrewind.tasks.context import TaskContext, Ticket
+from nbrewind.tasks.context import TaskContext
 
 log = logging.getLogger("nbrewind.dask")
 LARGEST_GRAPH = 200_000
@@ -117,35 +113,14 @@ class Runtime:
         item.ticket = self.context.claim(content, cell)
         item.fate = "run"
         entry = self.context.find(item.ticket, pure=item.pure)
-        if entry is None or not self.usable(item, entry) or not self.context.serve(entry, cell):
+        if (
+            entry is None
+            or not record.usable(self.context, item, entry)
+            or not self.context.serve(entry, cell)
+        ):
             return
         item.entry, item.digest, item.fate = entry, entry.result_digest, "served"
-        if item.deep_ticket is not None:
-            self._alias(item.deep_ticket, entry)
-
-    def _alias(self, ticket: Ticket, entry: TaskEntry) -> None:
-        """Let the key known at submission lead to the entry: planning asks by it."""
-        if not any(
-            e.result == entry.result and e.files == entry.files for e in self.context.store.tasks(ticket.key)
-        ):
-            self.context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
-
-    def usable(self, item: Item, entry: TaskEntry) -> bool:
-        """Whether a stored result can be served; binds the notebook's classes that it names."""
-        try:
-            data = self.context.store.get(entry.result)
-            if payload.needs_namespace(data):
-                # Bound now, in the cell: a later cell may define the class anew.
-                payload.loads(data, lambda: _Remembering(self.context.namespace(), item.namespace))
-        except (MissingObject, NotStorable):
-            return False
-        return True
-
-    def value(self, item: Item) -> Any:
-        """A served result, built anew at every call."""
-        assert item.entry is not None
-        data = self.context.store.get(item.entry.result)
-        return payload.loads(data, lambda: item.namespace)
+        record.alias(self.context, item)
 
     def _futures(self, order: list[Item], wanted: list[Key]) -> dict[Key, Any]:
         """Futures of the wanted keys, made before anything is sent; served ones are finished."""
@@ -173,7 +148,7 @@ class Runtime:
     def _finish(self, item: Item, state: Any) -> None:
         kind = None
         if item.entry is not None and len(self.context.store.get(item.entry.result)) <= _TYPED:
-            kind = type(self.value(item))
+            kind = type(record.value(self.context, item))
         state.finish(kind)
 
     def is_served(self, future: Any) -> bool:
@@ -353,16 +328,3 @@ class Runtime:
     def close(self) -> None:
         """Let go of the recording thread."""
         self._pool.shutdown(wait=False)
-
-
-class _Remembering(dict[str, Any]):
-    """A view of the namespace that keeps what was asked for."""
-
-    def __init__(self, source: Any, kept: dict[str, Any]) -> None:
-        super().__init__()
-        self._source, self._kept = source, kept
-
-    def __missing__(self, name: str) -> Any:
-        value = self._source[name]
-        self._kept[name] = value
-        return value
