@@ -22,6 +22,7 @@ from typing import Any
 from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import content_digest
+from nbrewind.flow.names import BASELINES
 
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE", re.IGNORECASE)
 """Names of variables whose values are never stored."""
@@ -314,6 +315,9 @@ class Ambient:
         seed.__module__ = module.__name__
         seed.__doc__ = original.__doc__
         setattr(module, name, seed)
+        baseline = BASELINES.get(module.__name__)
+        if baseline is not None:
+            baseline[name] = seed
 
     def begin(self, state: dict[str, str]) -> None:
         """Start to record a cell; ``state`` is the snapshot before it."""

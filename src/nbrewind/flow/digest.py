@@ -114,7 +114,10 @@ class Walk:
         queue = [obj]
         while queue:
             current = queue.pop()
-            for child in gc.get_referents(current):
+            children = gc.get_referents(current)
+            if isinstance(current, weakref.ReferenceType):
+                children = [*children, current()]
+            for child in children:
                 if id(child) in seen or isinstance(child, _BOUNDARY):
                     continue
                 if isinstance(child, dict) and self._foreign_dict(child):

@@ -81,6 +81,8 @@ def special(cls: type) -> walks.Handler | None:
         return _by_value
     if cls.__name__ in _OPAQUE and cls.__module__ in _OPAQUE_MODULES:
         return _opaque(_OPAQUE[cls.__name__])
+    if issubclass(cls, weakref.ReferenceType):
+        return walks._weakref
     if name in _LOCKS:
         return _lock
     if issubclass(cls, enum.Enum):

@@ -22,6 +22,14 @@ def take_baseline(module: ModuleType) -> None:
         BASELINES[name] = dict(vars(module))
 
 
+def retake_baselines(package: str) -> None:
+    """Our own hooks in a package are no patches of the notebook."""
+    for name in list(BASELINES):
+        module = sys.modules.get(name)
+        if name.partition(".")[0] == package and module is not None:
+            BASELINES[name] = dict(vars(module))
+
+
 def lookup(module_name: str, qualname: str) -> Any:
     """The object that ``module.qualname`` names in an unpatched process.
 

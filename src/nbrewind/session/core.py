@@ -30,7 +30,7 @@ from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import content_digest
 from nbrewind.flow.files import CellFiles, FileWatch
 from nbrewind.flow.imports import ImportWatch
-from nbrewind.flow.names import is_local_module, is_library_path
+from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
 from nbrewind.model import (
     AmbientValue,
     CellError,
@@ -178,7 +178,7 @@ class Session:
         import random
 
         self.ambient.watch_seeds("rng:random", random, "seed")
-        self.imports.when("numpy.random", lambda m: self.ambient.watch_seeds("rng:numpy", m, "seed"))
+        self.imports.when("numpy.random", self._numpy_random)
         self.adapters = load_adapters()
         foreign: set[str] = set()
         for adapter in self.adapters:
@@ -187,9 +187,18 @@ class Session:
                 self.imports.when(name, lambda module, adapter=adapter: self._engine_imported(adapter))
         self._foreign_state = frozenset(foreign)
 
+    def _numpy_random(self, module: Any) -> None:
+        """Its state at import is what the cell that imports it starts from."""
+        self.ambient.watch_seeds("rng:numpy", module, "seed")
+        item = self.ambient.item("rng:numpy")
+        if item is not None and self.ambient.available(item):
+            self.ambient.start.setdefault(item.key, digest_of(item.get()))
+
     def _engine_imported(self, adapter: EngineAdapter) -> None:
         with self._suspended():
             adapter.install(self.tasks)
+            for package in {name.partition(".")[0] for name in adapter.modules}:
+                retake_baselines(package)
             for cls, describe in adapter.handles().items():
                 self.memory.world.handle_types[cls] = describe
 
@@ -348,7 +357,8 @@ class Session:
         self.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.files.begin()
         self.ambient.begin(running.ambient)
-        seen.position = bool(names & {"In", "_ih", "_i", "_ii", "_iii"})
+        loads = codes.global_names(code) if code is not None else frozenset()
+        seen.position = bool(loads & {"In", "_ih", "_i", "_ii", "_iii"})
         running.started = time.perf_counter()
         return running
 
@@ -520,7 +530,7 @@ class Session:
                 touched_values[root] = memory.live[root]
         attributes = self._attributes(running, read, new_modules, before)
         observed = self.observer.observe(
-            touched_values, before=before, bound=frozenset(bound), mutated=frozenset(mutated), creator=trace_key,
+            touched_values, before=before, reads=cell.reads, bound=frozenset(bound), mutated=frozenset(mutated), creator=trace_key,
             record=record_id, count=count, taken=reachable(before, bound | deleted), attributes=attributes,
         )  # fmt: skip
         notes += observed.notes
@@ -609,14 +619,11 @@ class Session:
             if not item.random or not self.ambient.available(item):
                 continue
             now = digest_of(item.get())
-            start = running.ambient.get(item.key)
-            if now == start or item.key in self.ambient.seeded:
+            if now == running.ambient.get(item.key) or item.key in self.ambient.seeded:
                 continue
             if item.key == "rng:random" and self._engine_drew(read, running):
                 continue
             known = before.ambient.get(item.key)
-            if known is None and start is None and {"seed", "RandomState"} & running.names:
-                continue  # its module was imported and seeded by this very cell
             found[item.key] = known.digest if known is not None else ""
             if known is None:
                 flags.append("nondeterministic")
@@ -734,10 +741,6 @@ class Session:
                 if self.ambient.is_base(key, digest) and not (item is not None and item.random):
                     written[key] = AmbientValue("")
                     continue
-                if item is not None and item.random and running.ambient.get(key) is None and not (
-                    {"seed", "random"} & running.names
-                ):
-                    continue
                 written[key] = AmbientValue(digest, self.store.put(pickle.dumps(self.ambient.value(key), protocol=5)))
             for key in before.ambient:
                 if key.startswith("env:") and key not in after:
@@ -810,7 +813,8 @@ class Session:
             memory.live[name] = value
         creator = hash_parts("between", uuid.uuid4().hex)
         observed = self.observer.observe(
-            dict(values), before=before, bound=bound, mutated=frozenset(), creator=creator, record="", count=-1,
+            dict(values), before=before, reads=seen.reads, bound=bound, mutated=frozenset(), creator=creator,
+            record="", count=-1,
             taken=reachable(before, set(bound) | deleted),
         )  # fmt: skip
         names = {root: version for root, version in observed.versions.items()}

@@ -22,7 +22,7 @@ from nbrewind.flow.world import World
 from nbrewind.model import Root, State, Version
 from nbrewind.plan.algebra import expand, is_result
 from nbrewind.plan.match import RESULT_NAMES
-from nbrewind.session.modules import put_attribute
+from nbrewind.session.modules import get_attribute, put_attribute
 from nbrewind.store import Store
 from nbrewind.values import images
 
@@ -192,6 +192,8 @@ class Memory:
     def _object(self, root: Root) -> Any:
         if root.startswith("cls:"):
             return self.world.classes[root]
+        if root.startswith("attr:"):
+            return get_attribute(root)
         if root in self.live:
             return self.live[root]
         return dict.__getitem__(self.namespace, root)

@@ -46,6 +46,7 @@ class Observer:
         values: Mapping[Root, Any],
         *,
         before: State,
+        reads: Iterable[Root] = (),
         bound: frozenset[Root],
         mutated: frozenset[Root],
         creator: str,
@@ -57,14 +58,14 @@ class Observer:
     ) -> Observed:
         """Walk ``values`` (the touched roots' objects) and all that they are linked to.
 
-        ``bound`` roots were bound by the cell (a write even if equal, R1); ``mutated`` ones
+        ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the cell (a write even if equal, R1); ``mutated`` ones
         must count as written although their digest may be equal; ``creator`` identifies new
         classes and handles; ``taken`` are identities still in use.
         """
         memory = self.memory
         memory.world.begin_pass(creator, taken if taken is not None else ())
-        touched = {root for root in values if root in before.names and root not in bound}
-        affected = component_of(before, expand_classes(before, touched)) - bound
+        touched = {root for root in values if root in before.names and root not in bound} | set(reads)
+        affected = component_of(before, expand_classes(before, touched)) - bound - (set(reads) - set(values))
         roots: dict[Root, Any] = dict(values)
         for root in sorted(affected):
             if root not in roots:

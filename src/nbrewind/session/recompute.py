@@ -132,7 +132,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     deleted = {n for n in cell.faulted if n not in values}
     keep = reachable(before, set(bound) | deleted)
     observed = session.observer.observe(
-        dict(values), before=before, bound=bound, mutated=frozenset(), creator=trace_key, record=record.id,
+        dict(values), before=before, reads=cell.reads, bound=bound, mutated=frozenset(), creator=trace_key, record=record.id,
         count=commit.execution_count, taken=keep, save=False,
     )  # fmt: skip
     after = apply_delta(before, record.delta, commit.execution_count)

@@ -242,10 +242,11 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
     keep = {"__dict__", "__weakref__", "__doc__", "__slots__", "__module__", "__qualname__", *state["slots"]}
     for name in [n for n in cls.__dict__ if n not in names and n not in keep and n not in state["noise"]]:
         type.__delattr__(cls, name)
+    in_order = [name for name in cls.__dict__ if name in names] == [name for name, _ in wanted]
     for name, value in wanted:
         if name in ("__slots__", "__qualname__"):
             continue
-        if name in cls.__dict__ and name not in ("__doc__", "__module__", "__hash__"):
+        if not in_order and name in cls.__dict__ and name not in ("__doc__", "__module__", "__hash__"):
             type.__delattr__(cls, name)
         type.__setattr__(cls, name, value)
     cls.__qualname__ = state["qualname"]
@@ -412,6 +413,13 @@ def make_lock(kind: str) -> Any:
     import threading
 
     return threading.RLock() if kind == "RLock" else threading.Lock()
+
+
+def make_exhausted(over: Any) -> Any:
+    """An iterator that has come to its end."""
+    made = iter(over)
+    next(made, None)
+    return made
 
 
 def make_bound(func: Any, owner: Any) -> types.MethodType:

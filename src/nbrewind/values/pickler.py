@@ -196,7 +196,7 @@ def _class(world: DumpWorld, obj: type) -> Any:
 def _class_body(world: DumpWorld, body: ClassBody) -> Any:
     cls, root = body.cls, body.root
     if issubclass(cls, enum.Enum):
-        items = walks.class_items(cls)
+        items = [(name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)]
         members = [(name, member._value_) for name, member in cls.__members__.items()]
         rest = [(name, value) for name, value in items if name not in cls.__members__]
         args = (root, type(cls), cls.__name__, cls.__bases__, cls.__qualname__, cls.__module__, members, rest)
@@ -204,12 +204,16 @@ def _class_body(world: DumpWorld, body: ClassBody) -> Any:
     if issubclass(cls, tuple) and hasattr(cls, "_make") and cls.__bases__ == (tuple,):
         return _namedtuple(root, cls)
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
+    items = walks.class_items(cls)
+    # Placeholders give the entries their order; the state brings the values.
     scope: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    if "__slots__" in cls.__dict__:
-        scope["__slots__"] = cls.__dict__["__slots__"]
+    scope.update({name: None for name, _ in items if name not in scope})
+    for name in ("__slots__", "__doc__"):
+        if name in cls.__dict__:
+            scope[name] = cls.__dict__[name]
     abstract = cls.__dict__.get("__abstractmethods__")
     state = {
-        "items": [(n, v) for n, v in walks.class_items(cls) if n != "__dict__"],
+        "items": items,
         "qualname": cls.__qualname__,
         "slots": slots,
         "noise": sorted(walks.CLASS_NOISE),
@@ -389,6 +393,17 @@ def _is_plain(cls: type) -> bool:
     return known
 
 
+_ITERATORS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray))
+
+
+def _iterator(world: DumpWorld, obj: Any) -> Any:
+    """An exhausted iterator has forgotten what it ran over; an iterator over nothing has not."""
+    reduced = obj.__reduce__()
+    if len(reduced) == 2 and reduced[0] is iter and len(reduced[1][0]) == 0:
+        return builders.make_exhausted, (reduced[1][0],)
+    return reduced
+
+
 def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     handle = world.handle(obj)
     if handle is not None:
@@ -409,6 +424,8 @@ def _find(cls: type) -> Reducer:
         reducer = _module
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = _array
+    elif cls in _ITERATORS:
+        reducer = _iterator
     elif name in kinds._LOCKS:
         reducer = _lock
     elif kinds._is_block(cls):
