@@ -33,6 +33,7 @@ from nbrewind.report.text import (
     runs_table,
     size,
     summary_line,
+    warning_line,
     why,
 )
 
@@ -141,9 +142,10 @@ def test_lines_for_people() -> None:
     line = cell_line(RESTORED, 12).plain
     assert line.startswith("[ 0] restored") and "saved 41 s" in line and "tasks: 4 served" in line
     assert "name:a, file:in.csv" in why(EXECUTED)
-    assert "warning: x cannot be stored" in cell_line(EXECUTED, 4).plain
+    assert "warning: x cannot" in warning_line(EXECUTED, EXECUTED.warnings[0], 4).plain
     words = summary_line([RESTORED, FAILED, EXECUTED, SKIPPED])
     assert words == "1 restored, 1 executed, 1 failed, 1 skipped; tasks: 4 served, 0 run; 2.10 s, 41 s saved"
+    assert summary_line([RESTORED], plan=True) == "1 restored; tasks: 4 served, 0 run; would save 41 s"
     assert summary_line([]).startswith("no code cells")
 
 

@@ -47,9 +47,9 @@ def diff(
     if as_json:
         print_json(diff_object(one, other, changes))
         return OK
-    from rich.console import Console
+    from nbrewind.report.text import output_console
 
-    console = Console(highlight=False)
+    console = output_console()
     console.print(f"{one.id[:12]} against {other.id[:12]}")
     console.print(diff_table(changes))
     return OK

@@ -49,11 +49,9 @@ def log(
             {"schema": SCHEMA, "runs": [{**run_summary(run), "cells": counts[run.id]} for run in runs]}
         )
         return OK
-    from rich.console import Console
+    from nbrewind.report.text import output_console, runs_table
 
-    from nbrewind.report.text import runs_table
-
-    Console(highlight=False).print(runs_table(runs, counts) if runs else "No runs.")
+    output_console().print(runs_table(runs, counts) if runs else "No runs.")
     return OK
 
 

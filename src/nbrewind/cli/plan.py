@@ -44,13 +44,11 @@ def plan(
     if as_json:
         print_json(run_object(str(notebook), "ok", reports, plan=True))
         return OK
-    from rich.console import Console
+    from nbrewind.report.text import output_console, plan_table, summary_line
 
-    from nbrewind.report.text import plan_table, summary_line
-
-    console = Console(highlight=False)
+    console = output_console()
     console.print(plan_table(reports, sources))
-    console.print(summary_line(reports))
+    console.print(summary_line(reports, plan=True))
     return OK
 
 

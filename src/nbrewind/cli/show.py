@@ -51,11 +51,9 @@ def show(
         key = {"commit": objects[0]} if single else {"commits": objects}
         print_json({"schema": SCHEMA, "run": run_summary(run), **key})
         return OK
-    from rich.console import Console
+    from nbrewind.report.text import commit_table, commits_table, moment, output_console
 
-    from nbrewind.report.text import commit_table, commits_table, moment
-
-    console = Console(highlight=False)
+    console = output_console()
     console.print(
         f"run {run.id}  {run.mode}  {run.status}  {moment(run.started)}  {run.notebook or '-'}", markup=False
     )

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from nbrewind.model import CellReport
-from nbrewind.report.text import cell_line, duration, first_line, saved_seconds
+from nbrewind.report.text import cell_line, duration, first_line, saved_seconds, warning_line
 
 
 class RunProgress:
@@ -24,6 +24,7 @@ class RunProgress:
         self._quiet = as_json and not self.console.is_terminal
         self._total = total
         self._reports: list[CellReport] = []
+        self._said: set[str] = set()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -63,6 +64,10 @@ class RunProgress:
         if self._quiet:
             return
         self.console.print(cell_line(report, self._total))
+        for warning in report.warnings:
+            if warning not in self._said:  # said once, also where it holds for many cells
+                self._said.add(warning)
+                self.console.print(warning_line(report, warning, self._total))
         if self._bar is not None and self._task is not None:
             saved = saved_seconds(self._reports)
             words = f"saved {duration(saved)}" if saved >= 0.001 else ""

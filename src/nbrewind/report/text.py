@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nbrewind.model import CellReport, Commit, Record, Run
+
+PIPE_WIDTH = 160
+"""Columns of a table that goes into a pipe or a file."""
 
 STYLES = {
     "restored": "green",
@@ -77,6 +82,8 @@ def why(report: CellReport) -> str:
     missing = [item for item in report.changed_inputs if item not in words]
     if missing:
         words += f" ({', '.join(missing[:4])}{', …' if len(missing) > 4 else ''})"
+    if report.replayed:
+        words += ", recorded error replayed"
     if report.depends_on:
         words += " on cell " + ", ".join(str(index) for index in report.depends_on)
     return words
@@ -96,13 +103,17 @@ def cell_line(report: CellReport, total: int) -> Text:
     if tasks:
         line.append(f"  tasks: {tasks}")
     line.append(f"  {why(report)}", style="dim")
-    for warning in report.warnings:
-        line.append(f"\n{'':{width + 3}}warning: {warning}", style="yellow")
     return line
 
 
-def summary_line(reports: Sequence[CellReport]) -> str:
-    """How a run ended, in one line."""
+def warning_line(report: CellReport, warning: str, total: int) -> Text:
+    """One warning of a cell, below its line."""
+    width = len(str(max(total - 1, 0)))
+    return Text(f"{'':{width + 3}}warning: {warning}", style="yellow")
+
+
+def summary_line(reports: Sequence[CellReport], *, plan: bool = False) -> str:
+    """How a run ended, or what a plan amounts to, in one line."""
     actions = ("restored", "executed", "recomputed", "failed", "depends", "skipped")
     counts = {action: sum(report.action == action for report in reports) for action in actions}
     words = ", ".join(f"{count} {action}" for action, count in counts.items() if count) or "no code cells"
@@ -110,9 +121,20 @@ def summary_line(reports: Sequence[CellReport]) -> str:
     ran = sum(report.tasks.run for report in reports)
     if served or ran:
         words += f"; tasks: {served} served, {ran} run"
-    seconds = sum(report.seconds for report in reports)
     saved = saved_seconds(reports)
-    return f"{words}; {duration(seconds)}" + (f", {duration(saved)} saved" if saved >= 0.001 else "")
+    if not plan:
+        words += f"; {duration(sum(report.seconds for report in reports))}"
+    if saved >= 0.001:
+        words += f"; would save {duration(saved)}" if plan else f", {duration(saved)} saved"
+    return words
+
+
+def output_console() -> Console:
+    """Standard output for tables: as wide as the terminal, wide enough for a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=PIPE_WIDTH)
+    return console
 
 
 def plan_table(reports: Iterable[CellReport], sources: Sequence[str]) -> Table:
