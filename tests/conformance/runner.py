@@ -191,12 +191,8 @@ class _CaseRun:
             phase = await self.cells(kernel, order)
             await kernel.finish()
             phase.files = folders.tree(self.folder)
-            if mode == "repeat" and len(order) < len(self.case.cells) and expectations:
-                # Restored to the middle: the expressions must meet values that nothing has touched yet.
-                phase.expectations = [f for e in expectations if (f := await kernel.holds(e))]
-            else:
-                phase.described = await kernel.describe(self.case.seeded)
-                phase.expectations = [f for e in expectations if (f := await kernel.holds(e))]
+            phase.described = await kernel.describe(self.case.seeded)
+            phase.expectations = [f for e in expectations if (f := await kernel.holds(e))]
             if mode == "audit":
                 await kernel.shutdown()
         finally:

@@ -53,7 +53,7 @@ class World(Protocol):
 class Walk:
     """The result of walking one root: digest material, nodes met, what stands in the way."""
 
-    __slots__ = ("buf", "deps", "derived", "finaliser", "keep", "memo", "nodes", "opaque", "sets", "world", "handles")
+    __slots__ = ("buf", "deps", "derived", "finaliser", "keep", "memo", "nodes", "opaque", "sets", "world")
 
     def __init__(self, world: World | None = None, keep: list[Any] | None = None) -> None:
         self.world = world
@@ -67,7 +67,6 @@ class Walk:
         """Whether part of it can be stored but not digested (a figure)."""
         self.finaliser = False
         self.sets: list[Any] = []
-        self.handles: list[Any] = []
         self.keep: list[Any] = keep if keep is not None else []
         """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
 
@@ -144,6 +143,11 @@ class Walk:
         module = getattr(func, "__module__", None)
         if isinstance(module, str) and module != "__main__":
             self.module_dep(module)
+
+    def handle(self, obj: Any, identity: str) -> None:
+        """Meet a registered handle: a leaf that joins nothing (R4)."""
+        self.text(b"H", identity)
+        self.deps.add(f"handle:{type(obj).__qualname__}")
 
     def module_dep(self, module_name: str) -> None:
         """Depend on a module: a local one by content, any by what cells set on it (R8)."""
@@ -519,8 +523,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
     if walk.world is not None:
         handle = walk.world.handle(obj)
         if handle is not None:
-            walk.text(b"H", handle)
-            walk.handles.append(obj)
+            walk.handle(obj, handle)
             return
     if not walk.number(obj):
         return

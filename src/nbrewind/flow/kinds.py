@@ -354,8 +354,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
     if walk.world is not None:
         handle = walk.world.handle(obj)
         if handle is not None:
-            walk.text(b"H", handle)
-            walk.handles.append(obj)
+            walk.handle(obj, handle)
             return
     if foreign_base(cls):
         walk.visit(cls)

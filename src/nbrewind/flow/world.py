@@ -72,9 +72,14 @@ class World:
                 described = describe(obj)
                 if described is None:
                     return None
-                key = f"{self.creator}:{type(obj).__qualname__}"
-                self._counts[key] = self._counts.get(key, -1) + 1
-                identity = hash_parts("handle", key, str(self._counts[key]))
+                version = getattr(describe, "version", None)
+                content = version(obj) if version is not None else None
+                if content is not None:
+                    identity = hash_parts("handle", described[0], content)
+                else:
+                    key = f"{self.creator}:{type(obj).__qualname__}"
+                    self._counts[key] = self._counts.get(key, -1) + 1
+                    identity = hash_parts("handle", key, str(self._counts[key]))
                 self._handles[id(obj)] = (obj, identity)
                 return identity
         return None

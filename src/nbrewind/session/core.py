@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from nbrewind import rules
-from nbrewind.errors import NBRewindError, RecomputeFailed
+from nbrewind.errors import NBRewindError, NotStorable, RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.ambient import SECRET, Ambient, digest_of
 from nbrewind.flow.code import hash_parts
@@ -129,6 +129,9 @@ class Session:
         )
         self.files.is_user_frame = self._is_user_frame
         self.tasks = TaskContext(store, self.root)
+        self.tasks.file_state = self._file_now
+        self.tasks.default_client = self._restore_handles
+        self.memory.rebuild_handle_with = self._rebuild_handle
         self.adapters: list[EngineAdapter] = []
         self.run = self._start_run()
         self.start = StartWorld(self.root, self.run, store.digest_file, self.ambient.base_env)
@@ -186,6 +189,27 @@ class Session:
             for name in adapter.modules:
                 self.imports.when(name, lambda module, adapter=adapter: self._engine_imported(adapter))
         self._foreign_state = frozenset(foreign)
+
+    def _file_now(self, path: str) -> FileState:
+        """What the state, else the start world, says a path holds (R6)."""
+        key = self._portable(path)
+        return self.state.files.get(key) or self.start.file(key, content=True)
+
+    def _restore_handles(self) -> None:
+        """An engine is used without naming its client: restored handles must exist then."""
+        for root, version in list(self.state.names.items()):
+            if any(dep.startswith("handle:") for dep in version.deps) and not self.memory.is_live(root):
+                with contextlib.suppress(NBRewindError):
+                    self.memory.materialise(root)
+
+    def _rebuild_handle(self, identity: str, kind: str, recipe: Any) -> Any:
+        engine = kind.partition(".")[0]
+        if self.options.engine == "none":
+            raise NotStorable(f"a {kind} is needed, and --engine none refuses to start any")
+        for adapter in self.adapters:
+            if adapter.name == engine:
+                return adapter.rebuild(kind, recipe)
+        raise NotStorable(f"the engine {engine!r} is not installed here")
 
     def _numpy_random(self, module: Any) -> None:
         """Its state at import is what the cell that imports it starts from."""
@@ -286,10 +310,11 @@ class Session:
             return False
         if record.error is not None and rules.on("R12") and not replayable(record):
             return False
-        return self.store.complete(record) and not any(self._task_files_changed(record))
-
-    def _task_files_changed(self, record: Record) -> Iterator[str]:
-        return iter(())
+        if record.tasks:
+            changed, missing = self.tasks.holds(record.tasks)
+            if changed or missing:
+                return False
+        return self.store.complete(record)
 
     def restore(self, record: Record, report: CellReport, count: int) -> Restored:
         """Apply a record: the state changes, nothing is loaded."""
