@@ -181,6 +181,11 @@ class Ambient:
         self.start: dict[str, str] = {}
         self.refresh()
 
+    def add(self, item: Item) -> None:
+        """Take in an item that only the kernel knows."""
+        self.items.append(item)
+        self.refresh()
+
     def available(self, item: Item) -> bool:
         """Whether the item exists in this process yet."""
         return not item.module or item.module in sys.modules

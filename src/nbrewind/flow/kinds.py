@@ -175,11 +175,18 @@ def _logger(walk: walks.Walk, obj: Any) -> None:
     walk.deps.add("lib:logging")
 
 
+def is_closed_file(obj: Any) -> bool:
+    """Whether an object is a closed file that a recipe makes again without opening anything."""
+    known = type(obj).__name__ in ("TextIOWrapper", "BufferedReader", "BufferedWriter")
+    return known and bool(obj.closed) and isinstance(getattr(obj, "name", None), str)
+
+
 def _file(walk: walks.Walk, obj: Any) -> None:
     if getattr(obj, "closed", True):
         if walk.number(obj):
             walk.text(b"x", f"{dotted(type(obj))} {getattr(obj, 'name', '')} {getattr(obj, 'mode', '')}")
-            walk.opaque.setdefault("a closed file")
+            if not is_closed_file(obj):
+                walk.opaque.setdefault("a closed stream without a name")
         return
     mode = str(getattr(obj, "mode", "r"))
     if any(letter in mode for letter in "wax+"):

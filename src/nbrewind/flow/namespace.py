@@ -34,13 +34,13 @@ class Namespace(dict[str, Any]):
     """The user's namespace and, at the same time, ``__main__``'s dict."""
 
     tracker: Tracker
-    shims: set[str]
+    shims: dict[str, Any]
     """Builtins put here after their first miss; they look absent to everybody but loads."""
 
     def __init__(self, tracker: Tracker) -> None:
         super().__init__()
         self.tracker = tracker
-        self.shims = set()
+        self.shims = {}
 
     def __missing__(self, name: str) -> Any:
         return self.tracker.fault(name)
@@ -48,13 +48,13 @@ class Namespace(dict[str, Any]):
     def shim(self, name: str) -> Any:
         """Let the next loads of builtin ``name`` run in C."""
         value = getattr(builtins, name)
-        self.shims.add(name)
+        self.shims[name] = value
         dict.__setitem__(self, name, value)
         return value
 
     def is_shim(self, name: object) -> bool:
         """Whether ``name`` is only a builtin put here for speed."""
-        return name in self.shims and dict.get(self, name) is getattr(builtins, str(name), _MISSING)  # type: ignore[call-overload]
+        return name in self.shims and dict.get(self, name, _MISSING) is self.shims[name]  # type: ignore[call-overload, index]
 
     def drop_shims(self) -> None:
         """Take all builtins out again."""

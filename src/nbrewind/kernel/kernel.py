@@ -16,6 +16,7 @@ import msgspec
 from ipykernel.ipkernel import IPythonKernel
 
 from nbrewind.errors import NBRewindError, RecomputeFailed, StoreError
+from nbrewind.flow.ambient import Item
 from nbrewind.flow.namespace import MainModule
 from nbrewind.kernel.magics import register
 from nbrewind.kernel.outputs import OutputTap, renumbered
@@ -24,6 +25,8 @@ from nbrewind.model import CellError, CellReport
 from nbrewind.session import Options, Restored, Session
 from nbrewind.store import Store
 
+FUTURE = 0x1FE0000
+"""Compiler flags that ``from __future__`` imports set."""
 OWN_MAGICS = ("%rewind", "%audit")
 
 
@@ -67,7 +70,8 @@ class RewindKernel(IPythonKernel):
         manager = shell.input_transformer_manager
         session.transform = manager.transform_cell
         session.run_silently = self._run_silently
-        session.compile_flags = lambda: shell.compile.flags & 0x1FE0000
+        session.compile_flags = lambda: int(shell.compile.flags) & FUTURE
+        session.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
         register(shell, session)
         namespace = session.memory.namespace
         results = LazyResults(session.memory)
@@ -79,6 +83,10 @@ class RewindKernel(IPythonKernel):
         remember_result(shell)
         session.memory.pinned = dict(dict.items(namespace))
         atexit.register(self._at_exit)
+
+    def _set_compiler_flags(self, flags: int) -> None:
+        assert self.shell is not None
+        self.shell.compile.flags = int(self.shell.compile.flags) & ~FUTURE | flags
 
     def _at_exit(self) -> None:
         self.rewind.store.close()
@@ -97,6 +105,7 @@ class RewindKernel(IPythonKernel):
         """Run or restore one cell; silent and unhistoried requests leave no record."""
         self._report, self._start_over = None, []
         if silent or not store_history or code.lstrip().startswith(OWN_MAGICS):
+            self.rewind.catch_up()
             reply: dict[str, Any] = await super().do_execute(
                 code, silent, store_history, user_expressions, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
             )

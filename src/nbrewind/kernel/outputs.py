@@ -41,7 +41,8 @@ class OutputTap:
             kind, content = msg_or_type.get("msg_type"), msg_or_type.get("content")
             header = msg_or_type.get("parent_header") or {}
         else:
-            kind, header = msg_or_type, (parent or {}).get("header") or {}
+            # The traceback comes with the bare header as its parent.
+            kind, header = msg_or_type, (parent or {}).get("header") or parent or {}
         if kind not in RECORDED or not isinstance(content, dict) or header.get("msg_id") != self._parent:
             return
         with self._lock:

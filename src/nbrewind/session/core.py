@@ -150,7 +150,8 @@ class Session:
         self.said: set[str] = set()
         self._counter = 0
         self._foreign_state: frozenset[str] = frozenset()
-        self._muted = 0
+        self.behind = False
+        """Whether a restored cell changed S and the process has not been brought to it yet."""
         self._install()
 
     # -- set-up ------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ class Session:
 
     def key_of(self, source: str) -> str:
         """Source key of a cell."""
-        return codes.source_key(self.transform(source), flags=self.compile_flags())
+        return codes.source_key(self.transform(source))
 
     def decide(
         self, source: str, *, index: int = -1, cell_id: str = "", force: bool = False, tags: Sequence[str] = ()
@@ -325,6 +326,7 @@ class Session:
         for root in {*record.delta.names, *record.delta.deleted}:
             self.observer.forget(root)
         self.memory.become(after)
+        self.behind = True
         messages = self._messages(record)
         report.action = "failed" if record.error is not None else "restored"
         report.replayed = record.error is not None
@@ -436,6 +438,7 @@ class Session:
     def bring_process(self) -> None:
         """Order matters: path and folder, files, imports, module attributes, then ambient again."""
         memory = self.memory
+        self.behind = False
         with memory.own_work():
             self.layer.lay_down(self.state.files)
             self._put_ambient(("sys.path", "cwd"))
@@ -940,6 +943,11 @@ class Session:
         self.store.flush()
         return {"unrecorded": self.unrecorded + list(self.store.failures), "notes": self.layer.notes}
 
+    def catch_up(self) -> None:
+        """Before a request that leaves no record: the process is where the restored cells left it."""
+        if self.behind:
+            self.bring_process()
+
     def after_reply(self) -> None:
         """In a live kernel files of a restored cell reach the disk right after its reply."""
         with self.memory.own_work():
@@ -964,7 +972,7 @@ class Session:
         from nbrewind.session.planning import PlanCell, plan_cells
 
         cells = [PlanCell(record.source, commit.cell_id, ()) for commit, record, _ in self.commits]
-        return plan_cells(self.store, cells, self.start, self.transform, flags=self.compile_flags())
+        return plan_cells(self.store, cells, self.start, self.transform)
 
     def forget(self, commit_id: str = "") -> str:
         """Drop the record of a commit, the last one by default; returns the commit's id."""

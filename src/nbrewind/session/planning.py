@@ -56,7 +56,7 @@ def plan_cells(
             reports.append(CellReport(index, cell.cell_id, "skipped", "after an error"))
             continue
         count += 1
-        key = codes.source_key(transform(cell.source), flags=flags)
+        key = codes.source_key(transform(cell.source))
         records = [
             r for r in store.records(key)
             if store.complete(r) and (r.error is None or replayable(r)) and not {"never", "environment"} & set(r.flags)

@@ -30,7 +30,7 @@ async def recompute(session: Session, root: Root) -> None:
     memory = session.memory
     state, cell, running = session.state, memory.cell, session.running
     quiet, memory.quiet = memory.quiet, 0
-    inside = dict(memory.user_values()) if cell is not None else {}
+    inside = dict(memory.user_values())
     shims = set(memory.namespace.shims)
     memory.namespace.drop_shims()
     stash = {name: dict.pop(memory.namespace, name) for name in inside}

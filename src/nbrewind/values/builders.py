@@ -415,6 +415,22 @@ def make_lock(kind: str) -> Any:
     return threading.RLock() if kind == "RLock" else threading.Lock()
 
 
+def make_closed_file(kind: str, name: str, mode: str) -> Any:
+    """A closed file with the name and mode of another; the named path is not touched (R4)."""
+    import io
+    import os
+
+    raw = io.FileIO(os.devnull, "w" if any(letter in mode for letter in "wax") else "r")
+    raw.name = name
+    buffer: Any = io.BufferedWriter(raw) if raw.writable() else io.BufferedReader(raw)
+    made: Any = buffer
+    if kind == "TextIOWrapper":
+        made = io.TextIOWrapper(buffer)
+        made.mode = mode
+    made.close()
+    return made
+
+
 def make_exhausted(over: Any) -> Any:
     """An iterator that has come to its end."""
     made = iter(over)

@@ -404,6 +404,12 @@ def _iterator(world: DumpWorld, obj: Any) -> Any:
     return reduced
 
 
+def _file(world: DumpWorld, obj: Any) -> Any:
+    if kinds.is_closed_file(obj):
+        return builders.make_closed_file, (type(obj).__name__, obj.name, str(getattr(obj, "mode", "r")))
+    return NotImplemented
+
+
 def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     handle = world.handle(obj)
     if handle is not None:
@@ -424,6 +430,8 @@ def _find(cls: type) -> Reducer:
         reducer = _module
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = _array
+    elif cls.__module__ == "_io":
+        reducer = _file
     elif cls in _ITERATORS:
         reducer = _iterator
     elif name in kinds._LOCKS:
