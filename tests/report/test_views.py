@@ -23,6 +23,7 @@ from nbrewind.model import (
 )
 from nbrewind.report.diff import compare_runs, diff_object, diff_table
 from nbrewind.report.jsonview import commit_object, failure_object, run_object
+from nbrewind.report.progress import RunProgress
 from nbrewind.report.text import (
     cell_line,
     commit_table,
@@ -212,3 +213,21 @@ def test_tables_of_the_history() -> None:
     content = commit_object(*pair)
     assert json.dumps(content) and content["error"]["ename"] == "ValueError" and content["source"] == "x = 1"
     assert "source" not in commit_object(pair[0], None)
+
+
+def test_progress_says_the_same_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
+    warned = [replace(EXECUTED, index=index) for index in (0, 1)]
+    stopped = [CellReport(index, "", "skipped", "not reached: cell 1 raised X") for index in (2, 3, 4)]
+    empty = [CellReport(index, "", "skipped", "empty") for index in (5, 6)]
+    with RunProgress(7) as progress:
+        progress.start(0, "x = 1")
+        for report in (*warned, *stopped, *empty):
+            progress.report(report)
+        progress.say("done [x]")
+    text = capsys.readouterr().out
+    assert text.count("executed") == 2 and text.count("x cannot be stored") == 1
+    assert text.count("not reached") == 1 and text.count("empty") == 2 and "done [x]" in text
+    with RunProgress(1, as_json=True) as progress:
+        progress.report(warned[0])
+        progress.say("done")
+    assert capsys.readouterr().out == ""

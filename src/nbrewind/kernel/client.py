@@ -113,7 +113,7 @@ class RewindClient(NotebookClient):
         except CellExecutionError as error:
             last = self.reports[self._index] if self._index < len(self.reports) else None
             where = f"Cell {self._index}" + (f" (id:{last.cell_id})" if last and last.cell_id else "")
-            problem = f"{where} raised {error.ename}: {error.evalue}".rstrip()
+            problem = f"{where} raised {error.ename}: {error.evalue}".rstrip(" .:") + "."
         except (DeadKernelError, CellTimeoutError) as error:
             lost = True
             problem = f"The kernel stopped while cell {self._index} was running ({error})."

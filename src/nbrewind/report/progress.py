@@ -61,7 +61,7 @@ class RunProgress:
     def report(self, report: CellReport) -> None:
         """A cell is done."""
         self._reports.append(report)
-        if self._quiet:
+        if self._quiet or self._says_nothing_new(report):
             return
         self.console.print(cell_line(report, self._total))
         for warning in report.warnings:
@@ -72,6 +72,12 @@ class RunProgress:
             saved = saved_seconds(self._reports)
             words = f"saved {duration(saved)}" if saved >= 0.001 else ""
             self._bar.update(self._task, completed=len(self._reports), saved=words)
+
+    def _says_nothing_new(self, report: CellReport) -> bool:
+        """Of the cells after a stop only the first gets a line: the summary has their number."""
+        before = self._reports[-2] if len(self._reports) > 1 else None
+        same = before is not None and (before.action, before.reason) == (report.action, report.reason)
+        return same and report.action == "skipped" and report.reason != "empty"
 
     def say(self, message: str) -> None:
         """A sentence between or after the cells."""
