@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from nbrewind.errors import NBRewindError
+from nbrewind.kernel.expansion import expand_lazily
 from nbrewind.model import CellReport, Commit, Record
 from nbrewind.report.text import duration, first_line, moment, size, why
 
@@ -173,7 +174,8 @@ def _no_more(rest: list[str], verb: str) -> None:
 
 
 def register(shell: InteractiveShell, session: SessionLike) -> RewindMagics:
-    """Make both magics known to ``shell``."""
+    """Make both magics known to ``shell``, whose magics then read only names that they mention."""
+    expand_lazily(shell)
     magics = RewindMagics(shell, session)
     shell.register_magics(magics)
     return magics
