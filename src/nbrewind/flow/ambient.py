@@ -126,14 +126,24 @@ def _rc_put(value: Any) -> None:
     dict.update(matplotlib.rcParams, value[1])
 
 
+def _backend_get() -> Any:
+    return str(dict.__getitem__(sys.modules["matplotlib"].rcParams, "backend"))
+
+
+def _backend_put(value: Any) -> None:
+    if _backend_get() != value:
+        sys.modules["matplotlib"].use(value)
+
+
 def _np_random_get() -> Any:
-    state = sys.modules["numpy"].random.get_state(legacy=True)
+    state = sys.modules["numpy.random"].get_state(legacy=True)
     return [state[0], state[1].tobytes(), int(state[2]), int(state[3]), float(state[4])]
 
 
 def _np_random_put(value: Any) -> None:
     numpy = sys.modules["numpy"]
-    numpy.random.set_state((value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:]))
+    state = (value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:])
+    sys.modules["numpy.random"].set_state(state)
 
 
 def _np_print_get() -> Any:
@@ -148,7 +158,8 @@ def items() -> list[Item]:
         Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
         Item("logging", _logging_get, _logging_put),
         Item("warnings", _warnings_get, lambda value: None),
-        Item("pandas.options", _pandas_get, _pandas_put, "pandas._config.config", "pandas"),
+        Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
+        Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
         Item("matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib"),
         Item("numpy.printoptions", _np_print_get, lambda v: sys.modules["numpy"].set_printoptions(**v), "numpy", "numpy"),
         Item("rng:random", random.getstate, random.setstate, random=True),

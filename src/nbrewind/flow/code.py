@@ -296,6 +296,34 @@ def prefault_names(code: CodeType) -> frozenset[str]:
     return _names(code)[2]
 
 
+_INDIRECT = frozenset({"setattr", "delattr", "patch", "__dict__", "vars", "monkeypatch", "__setattr__", "__delattr__"})
+
+
+@lru_cache(maxsize=8192)
+def stored_attributes(code: CodeType) -> frozenset[str]:
+    """Attribute names that the code sets or deletes, by statement or by a string it holds (R8)."""
+    found: set[str] = set()
+    indirect = bool(attribute_names(code) & _INDIRECT)
+    for inner in codes_of(code):
+        for op in dis.get_instructions(inner):
+            if op.opname in ("STORE_ATTR", "DELETE_ATTR"):
+                found.add(str(op.argval))
+        if indirect:
+            for const in inner.co_consts:
+                if isinstance(const, str):
+                    found.update(const.replace(".", " ").split())
+    return frozenset(found)
+
+
+@lru_cache(maxsize=8192)
+def loaded_attributes(code: CodeType) -> frozenset[str]:
+    """Attribute names that the code reads, and names that it imports from modules."""
+    kinds = ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
+    return frozenset(
+        str(op.argval) for inner in codes_of(code) for op in dis.get_instructions(inner) if op.opname in kinds
+    )
+
+
 def attribute_names(code: CodeType) -> frozenset[str]:
     """All names the code mentions, attributes included."""
     return frozenset(name for inner in codes_of(code) for name in inner.co_names)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Start one kernel."""
+    if sys.path[:1] == [""] or sys.path[:1] == [os.getcwd()]:
+        # The notebook's own files must not shadow modules that the kernel needs; IPython puts
+        # the folder back for the notebook.
+        del sys.path[0]
     mode = "repeat"
     argv = sys.argv[1:]
     if "--mode" in argv:

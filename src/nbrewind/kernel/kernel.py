@@ -105,7 +105,10 @@ class RewindKernel(IPythonKernel):
         """Run or restore one cell; silent and unhistoried requests leave no record."""
         self._report, self._start_over = None, []
         if silent or not store_history or code.lstrip().startswith(OWN_MAGICS):
-            self.rewind.catch_up()
+            try:
+                self.rewind.catch_up()
+            except NBRewindError as error:
+                print(f"nbrewind: {error}", file=sys.stderr)
             reply: dict[str, Any] = await super().do_execute(
                 code, silent, store_history, user_expressions, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
             )

@@ -20,8 +20,8 @@ RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
 PACKAGE_ITEMS = {
     "pandas.options": "pandas",
     "matplotlib.rcParams": "matplotlib",
+    "matplotlib.backend": "matplotlib",
     "numpy.printoptions": "numpy",
-    "plt:figs": "matplotlib",
 }
 """Ambient items that only users of a package depend on."""
 

@@ -63,7 +63,8 @@ Message = dict[str, Any]
 _NEVER_REPLAYED = frozenset(
     {"OSError", "MemoryError", "KeyboardInterrupt", "FileNotFoundError", "PermissionError", "TimeoutError",
      "ConnectionError", "BrokenPipeError", "InterruptedError", "IsADirectoryError", "NotADirectoryError",
-     "FileExistsError", "ConnectionResetError", "ConnectionRefusedError", "KilledWorker", "CancelledError"}
+     "FileExistsError", "ConnectionResetError", "ConnectionRefusedError", "KilledWorker", "CancelledError", "EOFError",
+     "StdinNotImplementedError", "SystemExit", "RecursionError"}
 )  # fmt: skip
 _FRAME_LIBRARIES = frozenset({"query", "eval", "sql", "execute", "formula", "ols", "from_formula", "assign", "timeit", "run_line_magic", "run_cell_magic"})
 
@@ -230,6 +231,11 @@ class Session:
     def _imported(self, module: Any) -> None:
         self.ambient.refresh()
         name = module.__name__
+        for item in self.ambient.items:
+            value = self.state.ambient.get(item.key) if item.module == name else None
+            if value is not None and value.image and self.ambient.available(item):
+                with self._suspended():
+                    item.put(pickle.loads(self.store.get(value.image)))
         if is_local_module(name):
             with self._suspended():
                 for root, value in modules.local_data({name}).items():
@@ -671,13 +677,23 @@ class Session:
         }
         wanted = {n for n in list(sys.modules) if n.partition(".")[0] in packages and n in modules.BASELINES}
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
-        found = dict(modules.patched(wanted))
+        stored = self._attributes_stored(running, read)
+        found = {root: value for root, value in modules.patched(wanted).items() if root.rpartition(":")[2] in stored}
         found.update(modules.local_data(wanted))
         found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
         if "matplotlib" in packages and "matplotlib._pylab_helpers" in sys.modules:
             if modules.open_figures() or modules.FIGURES in before.names:
                 found[modules.FIGURES] = None
         return [root for root in sorted(found) if root not in self._foreign_state]
+
+    def _attributes_stored(self, running: Running, read: set[Root]) -> set[str]:
+        """Names of attributes that the cell's code, or a function that it read, sets."""
+        queue = [running.code] if running.code is not None else []
+        for root in read:
+            inner = getattr(self.memory.live.get(root), "__code__", None)
+            if isinstance(inner, CodeType):
+                queue.append(inner)
+        return {name for code in queue for name in codes.stored_attributes(code)}
 
     def _delta(
         self, running: Running, observed: Observed, deleted: set[str], before: State, files: CellFiles, trace: Trace,

@@ -294,7 +294,7 @@ class Memory:
             if name in self.pinned:
                 if self.pinned[name] is dict.__getitem__(self.namespace, name) or name.startswith(_HISTORY):
                     continue
-            elif name in _HISTORY or (name.startswith("_i") and name[2:].isdigit()):
+            elif name in _HISTORY or name == "__warningregistry__" or (name.startswith("_i") and name[2:].isdigit()):
                 continue
             found[name] = dict.__getitem__(self.namespace, name)
         return found

@@ -27,12 +27,8 @@ def nondeterministic_names(code: CodeType | None, memory: Any, reads: Iterable[s
             queue.append(inner)
     for each in queue:
         names = codes.attribute_names(each)
-        if names & CLOCK_AND_ENTROPY or {"time"} <= names and _calls_time(each):
+        if names & CLOCK_AND_ENTROPY or "time" in codes.loaded_attributes(each):
             return True
         if {"id", "hash"} & codes.global_names(each):
             return True
     return False
-
-
-def _calls_time(code: CodeType) -> bool:
-    return any(inner.co_names.count("time") and "time" in inner.co_names for inner in codes.codes_of(code))

@@ -43,8 +43,8 @@ def plan_cells(
 
     assert callable(transform)
     state, unknown = State(), {}
-    previous = [store.record(commit.record) for commit in store.path_to(head)] if head else []
-    branch = frozenset(record.id for record in previous)
+    previous = {commit.index: store.record(commit.record) for commit in store.path_to(head)} if head else {}
+    branch = frozenset(record.id for record in previous.values())
     reports: list[CellReport] = []
     count = 0
     stopped = False
@@ -116,7 +116,7 @@ def _written(record: Record, state: State) -> set[Root]:
 
 
 def _guess_writes(
-    cell: PlanCell, records: list[Record], previous: list[Record], index: int, transform: object, flags: int
+    cell: PlanCell, records: list[Record], previous: dict[int, Record], index: int, transform: object, flags: int
 ) -> set[Root]:
     """What a cell that must run may write: what it names, and what its last record wrote."""
     import ast
@@ -128,7 +128,7 @@ def _guess_writes(
         found |= codes.stored_names(code) | codes.global_names(code)
     except (SyntaxError, ValueError):
         pass
-    last = records[0] if records else (previous[index] if index < len(previous) else None)
+    last = records[0] if records else previous.get(index)
     if last is not None:
         found |= {root for root in last.delta.names} | {f"file:{path}" for path in last.delta.files}
     return found

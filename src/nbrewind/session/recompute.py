@@ -56,7 +56,7 @@ async def recompute(session: Session, root: Root) -> None:
                 memory.live[name] = value
                 memory.held[name] = version
         for name, version in rebuilt_held.items():
-            if name.startswith("cls:") and state.names.get(name) == version:
+            if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
                 memory.held[name] = version
         dict.update(memory.namespace, stash)
         for name in shims:
