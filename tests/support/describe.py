@@ -112,7 +112,9 @@ class Walk:
         if module is None or obj.__module__ == "__main__":
             return None
         if isinstance(obj, types.FunctionType) and self.local(module):
-            return None
+            # A hook that an engine adapter put in front of the function stands for the function.
+            if "__wrapped__" not in obj.__dict__ or obj.__code__.co_filename.startswith(self.root):
+                return None
         found = module
         for part in name.split("."):
             found = inspect.getattr_static(found, part, None)
@@ -192,7 +194,9 @@ class Walk:
 
     def klass(self, obj):
         members = [
-            [name, self.value(value)] for name, value in vars(obj).items() if name not in CLASS_NOISE
+            [name, self.value(value)]
+            for name, value in vars(obj).items()
+            if name not in CLASS_NOISE and (name, value) != ("__doc__", None)
         ]
         return ["class", obj.__qualname__, self.value(type(obj)), [self.value(b) for b in obj.__bases__], members]
 
