@@ -17,6 +17,7 @@ from typing import Any
 import cloudpickle
 
 from nbrewind.errors import NotStorable
+from nbrewind.values.pickler import memory_reduction
 
 PLAIN = b"P"
 NAMED = b"C"
@@ -45,6 +46,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             self.named = True
             return ("class", obj.__qualname__)
         return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Arrays come back owning their memory, as an engine delivers them."""
+        reduced = memory_reduction(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
 
 class _Unpickler(pickle.Unpickler):

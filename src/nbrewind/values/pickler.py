@@ -344,6 +344,26 @@ def _array(world: DumpWorld, obj: Any) -> Any:
     return builders.make_array, (raw, obj.dtype, obj.shape, order, writeable)
 
 
+def memory_reduction(obj: Any) -> Any:
+    """How arrays and pandas' blocks are stored so that they own their memory again when loaded.
+
+    ``NotImplemented`` for all other objects.  For the task log, whose results must come back
+    as the engine would have delivered them.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and type(obj) is numpy.ndarray:
+        return _array(_NOWHERE, obj)
+    if kinds._is_block(type(obj)):
+        return _block(_NOWHERE, obj)
+    if type(obj).__name__ == "BlockValuesRefs":
+        return _block_refs(_NOWHERE, obj)
+    return NotImplemented
+
+
+_NOWHERE: Any = None
+"""Reducers of memory ask no world."""
+
+
 def _instance(world: DumpWorld, obj: Any) -> Any:
     cls = type(obj)
     handle = world.handle(obj)
