@@ -22,7 +22,14 @@ def main() -> None:
 
     from nbrewind.kernel.kernel import AuditKernel, RepeatKernel
 
-    IPKernelApp.launch_instance(argv, kernel_class=AuditKernel if mode == "audit" else RepeatKernel)
+    class RewindApp(IPKernelApp):
+        """IPython's application; the notebook's folder is on ``sys.path`` before the kernel looks at it."""
+
+        def init_kernel(self) -> None:
+            self.init_path()
+            super().init_kernel()
+
+    RewindApp.launch_instance(argv, kernel_class=AuditKernel if mode == "audit" else RepeatKernel)
 
 
 if __name__ == "__main__":
