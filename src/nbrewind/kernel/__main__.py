@@ -26,8 +26,8 @@ def main() -> None:
         """IPython's application; the notebook's folder is on ``sys.path`` before the kernel looks at it."""
 
         def init_kernel(self) -> None:
-            self.init_path()
-            super().init_kernel()
+            self.init_path()  # type: ignore[no-untyped-call]
+            super().init_kernel()  # type: ignore[no-untyped-call]
 
     RewindApp.launch_instance(argv, kernel_class=AuditKernel if mode == "audit" else RepeatKernel)
 
