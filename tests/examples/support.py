@@ -1,8 +1,9 @@
 """A folder with an instrumented copy of an example, and runs of it in new processes.
 
 The copy's task functions append a line to a file of their own each time a worker really runs
-them, and Dask's own preload hook tells of every scheduler and worker that starts: neither
-asks nbrewind what it did.
+them, and Dask's own preload hook tells of every worker process that starts: neither asks
+nbrewind what it did.  (A scheduler lives in the kernel, where a hook's file would be an
+effect of the cell; no cluster here has a scheduler without workers.)
 """
 
 from __future__ import annotations
@@ -79,7 +80,6 @@ class Site:
         return {
             **os.environ,
             "NBREWIND_STORE": str(self.folder / ".nbrewind"),
-            "DASK_DISTRIBUTED__SCHEDULER__PRELOAD": preload,
             "DASK_DISTRIBUTED__WORKER__PRELOAD": preload,
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
@@ -104,7 +104,7 @@ class Site:
         )
 
     def nodes(self) -> list[str]:
-        """Dask schedulers and workers that have started so far."""
+        """Dask workers that have started so far."""
         return self.cluster.read_text().split() if self.cluster.exists() else []
 
     def command(self, verb: str, *more: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ StoreFile = Callable[[str], str]
 
 _OUTSIDE = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib/", "/usr/share/", "/run/")
 _NEVER_LISTED = frozenset({".nbrewind", ".ipynb_checkpoints", "__pycache__", ".virtual_documents"})
+ABOVE_CELLS = ("nbrewind/kernel/kernel.py", "ipykernel/ipkernel.py", "ipykernel/kernelbase.py")
+"""Files whose frames are below every cell on the stack: what they do is not the cell's doing."""
 _SPAWN = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn"})
 _TREE_LIMIT = 20_000
 
@@ -137,7 +139,7 @@ class FileWatch:
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith("<frozen importlib"):
+            if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
                 return None
             if not name.startswith("<frozen") and self.is_user_frame(frame):
                 return cell

@@ -70,8 +70,10 @@ class RewindKernel(IPythonKernel):
         manager = shell.input_transformer_manager
         session.transform = manager.transform_cell
         session.run_silently = self._run_silently
+        session.ambient.base_path = list(sys.path)
         session.compile_flags = lambda: int(shell.compile.flags) & FUTURE
         session.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
+        shell.transform_cell = self._transform_for_shell
         register(shell, session)
         namespace = session.memory.namespace
         results = LazyResults(session.memory)
@@ -83,6 +85,23 @@ class RewindKernel(IPythonKernel):
         remember_result(shell)
         session.memory.pinned = dict(dict.items(namespace))
         atexit.register(self._at_exit)
+
+    def _transform_for_shell(self, raw_cell: str) -> str:
+        """IPython's own, but its prefilter looks up the first word of a one-line cell.
+
+        That is a read only where the answer changed the code (automagic).
+        """
+        shell, memory = self.shell, self.rewind.memory
+        assert shell is not None
+        memory.peeked = set()
+        try:
+            transformed: str = type(shell).transform_cell(shell, raw_cell)
+        finally:
+            peeked, memory.peeked = memory.peeked, None
+        if memory.cell is not None and transformed != self.rewind.transform(raw_cell):
+            for name in peeked:
+                memory.present(name)
+        return transformed
 
     def _set_compiler_flags(self, flags: int) -> None:
         assert self.shell is not None

@@ -28,7 +28,7 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.ambient import SECRET, Ambient, digest_of
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import content_digest
-from nbrewind.flow.files import CellFiles, FileWatch
+from nbrewind.flow.files import ABOVE_CELLS, CellFiles, FileWatch
 from nbrewind.flow.imports import ImportWatch
 from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
 from nbrewind.model import (
@@ -254,7 +254,7 @@ class Session:
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith("<frozen importlib"):
+            if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
                 return False
             if not name.startswith("<frozen") and self._is_user_frame(frame):
                 return True

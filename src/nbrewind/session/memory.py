@@ -60,6 +60,8 @@ class Memory:
         self.lock = threading.RLock()
         self.quiet = 0
         """Own work (loading) in progress: nothing it touches is a read."""
+        self.peeked: set[str] | None = None
+        """Names that IPython's prefilter looks up: it must neither read nor load them."""
         self.suspend: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         """Stops all other recording (files, ambient) while values are loaded."""
         self.rebuild: Callable[[Root], None] | None = None
@@ -81,6 +83,11 @@ class Memory:
     def _fault(self, name: str) -> Any:
         seen = self.cell or self.between
         root = self.resolve(name)
+        if self.peeked is not None:
+            self.peeked.add(name)
+            if root is None:
+                raise KeyError(name)
+            return None
         if root is None and name in RESULT_NAMES:
             return self._no_result(name, seen)
         if root is None:
