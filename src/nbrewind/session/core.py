@@ -742,16 +742,12 @@ class Session:
     def _files_written(self, files: CellFiles, before: State) -> dict[str, FileState]:
         written: dict[str, FileState] = {}
         paths = dict.fromkeys(files.found)
-        for key in self.files.written:
-            if key not in paths:
-                known = before.files.get(key)
-                now = self.files.state(self.files.path(key))
-                if known is not None and equal(known, now):
-                    continue
-                if known is None and key not in self.run.left:
-                    continue
-                if known is None and equal(self.run.left[key], now):
-                    continue
+        # A handle opened by an earlier cell (or by recomputation) writes without an event.
+        for key in {*self.files.written, *before.files}:
+            if key in paths or self.layer.untouched(key):
+                continue
+            known = before.files.get(key) or self.run.left.get(key)
+            if known is not None and not equal(known, self.files.state(self.files.path(key))):
                 paths[key] = None
         if files.tree is not None:
             after = self.files.scan()
@@ -763,6 +759,7 @@ class Session:
             written[key] = self.files.state(self.files.path(key), keep=True)
             if written[key].kind == "file":
                 self.files.written.add(key)
+            self.layer.remember(key, written[key])
         return written
 
     def _ambient_written(self, running: Running, before: State, flags: list[str]) -> dict[str, AmbientValue]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from nbrewind.flow.code import hash_parts
 from nbrewind.flow.files import _NEVER_LISTED
 from nbrewind.model import ABSENT, FileState, Run
 from nbrewind.store import Store
+
+
+YOUNG = 2_000_000_000
+"""Nanoseconds: a file changed more recently may change again without a new signature (R6)."""
 
 
 class StartWorld:
@@ -105,6 +110,7 @@ class FileLayer:
         """Leftovers of the last run that were moved aside."""
         self.notes: list[str] = []
         self._signatures: dict[str, tuple[FileState, tuple[int, int, int]]] = {}
+        """What a path held when its signature was taken; young signatures are not kept."""
 
     def lay_down(self, files: dict[str, FileState]) -> None:
         """Make every path of the state, and every leftover, what it is in the state."""
@@ -144,14 +150,14 @@ class FileLayer:
             return
         now = self.start.disk(key)
         if equal(now, wanted) and (wanted.kind != "file" or not wanted.mode or now.mode == wanted.mode):
-            self._remember(key, wanted, path)
+            self.remember(key, wanted)
             return
         try:
             self._replace(path, now, wanted)
         except (OSError, StoreError) as error:
             self.notes.append(f"{key} could not be restored ({error})")
             return
-        self._remember(key, wanted, path)
+        self.remember(key, wanted)
 
     def _replace(self, path: str, now: FileState, wanted: FileState) -> None:
         if now.kind == "file":
@@ -169,8 +175,18 @@ class FileLayer:
                 raise StoreError("the store does not hold its content")
             self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
 
-    def _remember(self, key: str, state: FileState, path: str) -> None:
-        self._signatures[key] = (state, _signature(path))
+    def remember(self, key: str, state: FileState) -> None:
+        """A path holds ``state`` now: no need to look again while its signature stays."""
+        signature = _signature(self.start.absolute(key))
+        if time.time_ns() - signature[1] > YOUNG:
+            self._signatures[key] = (state, signature)
+        else:
+            self._signatures.pop(key, None)
+
+    def untouched(self, key: str) -> bool:
+        """Whether a path has the signature that it had when it was last looked at."""
+        known = self._signatures.get(key)
+        return known is not None and known[1] == _signature(self.start.absolute(key))
 
 
 def _signature(path: str) -> tuple[int, int, int]:

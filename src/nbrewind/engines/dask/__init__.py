@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +52,8 @@ class DaskAdapter(EngineAdapter):
 
     def rebuild(self, kind: str, recipe: Any) -> Any:
         """The client, cluster or future of a recipe, unconnected."""
+        # First the engine by itself: its import is what makes the session call install.
+        importlib.import_module("distributed")
         from nbrewind.engines.dask.handles import handles
 
         for handle in handles().values():
