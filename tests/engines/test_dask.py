@@ -463,6 +463,34 @@ def test_explicit_use_connects(notebooks: Make) -> None:
         second.space["client"].close()
 
 
+def test_a_cluster_leaves_the_import_path_alone(notebooks: Make) -> None:
+    before = list(sys.path)
+    first = notebooks()
+    first.run(LOCAL.format(processes=False))
+    assert sys.path == before
+    first.space["client"].close()
+    first.space["cluster"].close()
+
+
+def test_rebuilding_imports_the_engine_first() -> None:
+    """In a fresh process the engine's import calls install, in the midst of rebuilding."""
+    script = """
+from nbrewind.engines.dask import adapter
+from nbrewind.flow.imports import ImportWatch
+from nbrewind.tasks import TaskContext
+context, made, watch = TaskContext(None, "."), adapter(), ImportWatch()
+watch.install()
+for name in made.modules:
+    watch.when(name, lambda module: made.install(context))
+recipe = {"id": "1", "class": "distributed.client:Client", "args": [], "kwargs": {"n_workers": 1}}
+client = made.rebuild("dask.client", recipe)
+client.close()
+print(client.status)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "closed", done.stderr
+
+
 def test_equal_futures_have_equal_versions(notebooks: Make, cluster: str) -> None:
     source = "f = client.submit(work, 1)\nr = f.result()"
     first = notebooks()

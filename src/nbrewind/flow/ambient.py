@@ -46,7 +46,15 @@ class Item:
 def _decimal_get() -> Any:
     context = decimal.getcontext()
     traps = sorted(signal.__name__ for signal, on in context.traps.items() if on)
-    return [context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp, traps]
+    return [
+        context.prec,
+        context.rounding,
+        context.Emin,
+        context.Emax,
+        context.capitals,
+        context.clamp,
+        traps,
+    ]
 
 
 def _decimal_put(value: Any) -> None:
@@ -67,7 +75,17 @@ def _logging_get() -> Any:
     return [logging.root.level, logging.root.manager.disable, levels]
 
 
-_ENGINE_LOGGERS = ("distributed", "dask", "tornado", "asyncio", "parsl", "matplotlib", "ipykernel", "traitlets", "IPKernelApp")
+_ENGINE_LOGGERS = (
+    "distributed",
+    "dask",
+    "tornado",
+    "asyncio",
+    "parsl",
+    "matplotlib",
+    "ipykernel",
+    "traitlets",
+    "IPKernelApp",
+)
 
 
 def _logging_put(value: Any) -> None:
@@ -82,7 +100,13 @@ def _logging_put(value: Any) -> None:
 
 def _warnings_get() -> Any:
     return [
-        [action, message.pattern if message else None, category.__name__, module.pattern if module else None, line]
+        [
+            action,
+            message.pattern if message else None,
+            str(category),
+            module.pattern if module else None,
+            line,
+        ]
         for action, message, category, module, line in warnings.filters
         if isinstance(message, re.Pattern | None) and isinstance(module, re.Pattern | None)
     ]
@@ -161,7 +185,13 @@ def items() -> list[Item]:
         Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
         Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
         Item("matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib"),
-        Item("numpy.printoptions", _np_print_get, lambda v: sys.modules["numpy"].set_printoptions(**v), "numpy", "numpy"),
+        Item(
+            "numpy.printoptions",
+            _np_print_get,
+            lambda v: sys.modules["numpy"].set_printoptions(**v),
+            "numpy",
+            "numpy",
+        ),
         Item("rng:random", random.getstate, random.setstate, random=True),
         Item("rng:numpy", _np_random_get, _np_random_put, "numpy.random", random=True),
     ]
@@ -255,7 +285,9 @@ class Ambient:
             os.chdir(os.path.join(self.root, value))
         elif key == "sys.path":
             base = self.base_path
-            sys.path[:] = [base[int(e[1:])] if e.startswith("\0") and int(e[1:]) < len(base) else e for e in value]
+            sys.path[:] = [
+                base[int(e[1:])] if e.startswith("\0") and int(e[1:]) < len(base) else e for e in value
+            ]
         elif key.startswith("env:"):
             if value is None:
                 os.environ.pop(key[4:], None)
@@ -323,7 +355,7 @@ class Ambient:
             if ambient.recording and (args or kwargs) and args[:1] != (None,) and key not in ambient.seeded:
                 item = ambient.item(key)
                 before = ambient.start.get(key, "")
-                if item is not None and digest_of(item.get()) == before or not before:
+                if (item is not None and digest_of(item.get()) == before) or not before:
                     ambient.seeded.add(key)
             return original(*args, **kwargs)
 

@@ -22,7 +22,16 @@ from typing import Any
 from blake3 import blake3
 
 POSITION_NAMES = frozenset(
-    {"f_lineno", "currentframe", "_getframe", "traceback", "getsource", "getsourcelines", "tb_lineno", "findsource"}
+    {
+        "f_lineno",
+        "currentframe",
+        "_getframe",
+        "traceback",
+        "getsource",
+        "getsourcelines",
+        "tb_lineno",
+        "findsource",
+    }
 )
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -145,9 +154,7 @@ def function_node(code: CodeType) -> FunctionNode | None:
     wanted = "lambda" if code.co_name == "<lambda>" else "def"
     found: list[FunctionNode] = []
     for node in ast.walk(tree):
-        if wanted == "lambda" and isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno:
-            found.append(node)
-        elif (
+        if (wanted == "lambda" and isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno) or (
             wanted == "def"
             and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and node.name == code.co_name
@@ -161,7 +168,9 @@ def function_node(code: CodeType) -> FunctionNode | None:
 
 def _narrow(found: list[FunctionNode], code: CodeType) -> FunctionNode | None:
     """Among functions that begin on one line, the one whose body holds the instructions."""
-    positions = [p for p in code.co_positions() if p[0] and p[2] is not None and p[1] and (p[2], p[3]) != (0, 0)]
+    positions = [
+        p for p in code.co_positions() if p[0] and p[2] is not None and p[1] and (p[2], p[3]) != (0, 0)
+    ]
     fitting: list[FunctionNode] = []
     for node in found:
         body = node.body if isinstance(node.body, ast.AST) else node
@@ -296,7 +305,9 @@ def prefault_names(code: CodeType) -> frozenset[str]:
     return _names(code)[2]
 
 
-_INDIRECT = frozenset({"setattr", "delattr", "patch", "__dict__", "vars", "monkeypatch", "__setattr__", "__delattr__"})
+_INDIRECT = frozenset(
+    {"setattr", "delattr", "patch", "__dict__", "vars", "monkeypatch", "__setattr__", "__delattr__"}
+)
 
 
 @lru_cache(maxsize=8192)

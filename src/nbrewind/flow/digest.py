@@ -159,7 +159,9 @@ class Walk:
 
 
 _BOUNDARY = (type, ModuleType, CodeType, FrameType, TracebackType)
-_ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellipsis), tuple, frozenset, range})
+_ATOMS = frozenset(
+    {int, float, complex, bool, str, bytes, type(None), type(Ellipsis), tuple, frozenset, range}
+)
 
 Handler = Callable[[Walk, Any], None]
 

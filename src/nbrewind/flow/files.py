@@ -48,7 +48,9 @@ class CellFiles:
 class FileWatch:
     """The one observer of file events in a kernel process."""
 
-    def __init__(self, root: Path, *, store_file: StoreFile, digest_file: DigestFile, ignore: Iterable[str] = ()) -> None:
+    def __init__(
+        self, root: Path, *, store_file: StoreFile, digest_file: DigestFile, ignore: Iterable[str] = ()
+    ) -> None:
         self.root = str(root)
         self.store_file = store_file
         self.digest_file = digest_file
@@ -111,7 +113,9 @@ class FileWatch:
             except OSError:
                 return "absent"
             kept = [
-                name for name in names if name not in _NEVER_LISTED and os.path.join(path, name) not in self.ignored
+                name
+                for name in names
+                if name not in _NEVER_LISTED and os.path.join(path, name) not in self.ignored
             ]
         return hash_parts(*kept)
 
@@ -131,10 +135,14 @@ class FileWatch:
         """Our own work raises no events."""
         return _Quiet(self._busy)
 
+    def is_quiet(self) -> bool:
+        """Whether this thread is doing our own work."""
+        return bool(getattr(self._busy, "depth", 0))
+
     def active(self) -> CellFiles | None:
         """The cell being recorded, if the running code is the user's own (R7)."""
         cell = self.cell
-        if cell is None or getattr(self._busy, "depth", 0):
+        if cell is None or self.is_quiet():
             return None
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
@@ -266,7 +274,7 @@ def _open(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
     else:
         access = flags & os.O_ACCMODE
         writes = access != os.O_RDONLY or bool(flags & os.O_TRUNC)
-        reads = access != os.O_WRONLY and not flags & os.O_TRUNC or bool(flags & os.O_APPEND)
+        reads = (access != os.O_WRONLY and not flags & os.O_TRUNC) or bool(flags & os.O_APPEND)
         exclusive = bool(flags & os.O_EXCL)
     if exclusive:
         watch.probe(cell, path)
@@ -372,7 +380,7 @@ def _wrap_probes() -> None:
 def _probing(original: Any) -> Any:
     def wrapper(path: Any, *args: Any, **kwargs: Any) -> Any:
         for watch in _WATCHES:
-            if watch.cell is None or getattr(watch._busy, "depth", 0):
+            if watch.cell is None or watch.is_quiet():
                 continue
             cell = watch.active()
             if cell is None:

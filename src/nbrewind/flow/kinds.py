@@ -18,7 +18,9 @@ from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import reference
 
 _HEAP = 1 << 9
-_IMMUTABLE_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"})
+_IMMUTABLE_MODULES = frozenset(
+    {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"}
+)
 _IMMUTABLE = frozenset(
     {
         "numpy.dtype",
@@ -344,7 +346,11 @@ def slot_values(obj: Any) -> dict[str, Any]:
         for name in walks._slot_names(cls):
             if name in ("__dict__", "__weakref__"):
                 continue
-            mangled = f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            mangled = (
+                f"_{cls.__name__.lstrip('_')}{name}"
+                if name.startswith("__") and not name.endswith("__")
+                else name
+            )
             descriptor = cls.__dict__.get(mangled)
             if descriptor is None:
                 continue

@@ -54,7 +54,7 @@ class Namespace(dict[str, Any]):
 
     def is_shim(self, name: object) -> bool:
         """Whether ``name`` is only a builtin put here for speed."""
-        return name in self.shims and dict.get(self, name, _MISSING) is self.shims[name]  # type: ignore[call-overload, index]
+        return name in self.shims and dict.get(self, name, _MISSING) is self.shims[name]
 
     def drop_shims(self) -> None:
         """Take all builtins out again."""
@@ -163,7 +163,7 @@ class Namespace(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         return repr(self._whole())

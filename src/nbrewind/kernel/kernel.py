@@ -129,7 +129,13 @@ class RewindKernel(IPythonKernel):
             except NBRewindError as error:
                 print(f"nbrewind: {error}", file=sys.stderr)
             reply: dict[str, Any] = await super().do_execute(
-                code, silent, store_history, user_expressions, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
+                code,
+                silent,
+                store_history,
+                user_expressions,
+                allow_stdin,
+                cell_meta=cell_meta,
+                cell_id=cell_id,
             )
             if store_history and not silent:
                 self.rewind.settle()
@@ -147,7 +153,9 @@ class RewindKernel(IPythonKernel):
             self.rewind.current_report = report
             if record is not None:
                 try:
-                    return self._replay(code, self.rewind.restore(record, report, self._count()), user_expressions)
+                    return self._replay(
+                        code, self.rewind.restore(record, report, self._count()), user_expressions
+                    )
                 except NBRewindError as error:
                     report.warnings.append(f"executed, since the record could not be used: {error}")
             return await self._run(code, report, user_expressions, allow_stdin, cell_meta, cell_id)
@@ -158,7 +166,9 @@ class RewindKernel(IPythonKernel):
 
     # -- restored cells ----------------------------------------------------------------------
 
-    def _replay(self, code: str, restored: Restored, user_expressions: dict[str, Any] | None) -> dict[str, Any]:
+    def _replay(
+        self, code: str, restored: Restored, user_expressions: dict[str, Any] | None
+    ) -> dict[str, Any]:
         shell = self.shell
         assert shell is not None
         count = self._count()
@@ -172,7 +182,12 @@ class RewindKernel(IPythonKernel):
             )
         shell.execution_count = count + 1
         asyncio.get_running_loop().call_soon(self.rewind.after_reply)
-        reply: dict[str, Any] = {"status": "ok", "execution_count": count, "payload": [], "user_expressions": {}}
+        reply: dict[str, Any] = {
+            "status": "ok",
+            "execution_count": count,
+            "payload": [],
+            "user_expressions": {},
+        }
         if restored.error is not None:
             error = restored.error
             reply |= {"status": "error", "ename": error.ename, "evalue": error.evalue}
@@ -209,7 +224,11 @@ class RewindKernel(IPythonKernel):
                     tuple(reply.get("traceback", ())),
                 )
             self._forget_traceback()
-            self.rewind.end(error=error, messages=messages, interrupted=error is not None and error.ename == "KeyboardInterrupt")
+            self.rewind.end(
+                error=error,
+                messages=messages,
+                interrupted=error is not None and error.ename == "KeyboardInterrupt",
+            )
         if reply.get("status") == "ok" and user_expressions:
             assert self.shell is not None
             reply["user_expressions"] = self.shell.user_expressions(user_expressions)
@@ -221,9 +240,21 @@ class RewindKernel(IPythonKernel):
     def _refuse(self, error: RecomputeFailed, report: CellReport) -> dict[str, Any]:
         report.action, report.reason = "failed", str(error)
         self._start_over = list(getattr(error, "cells", ()))
-        content = {"ename": type(error).__name__, "evalue": str(error), "traceback": [f"RecomputeFailed: {error}"]}
-        self.session.send(self.iopub_socket, "error", content, parent=self.get_parent(), ident=self._topic("error"))
-        return {"status": "error", "execution_count": self._count(), "user_expressions": {}, "payload": [], **content}
+        content = {
+            "ename": type(error).__name__,
+            "evalue": str(error),
+            "traceback": [f"RecomputeFailed: {error}"],
+        }
+        self.session.send(
+            self.iopub_socket, "error", content, parent=self.get_parent(), ident=self._topic("error")
+        )
+        return {
+            "status": "error",
+            "execution_count": self._count(),
+            "user_expressions": {},
+            "payload": [],
+            **content,
+        }
 
     async def _run_silently(self, source: str) -> BaseException | None:
         """Run a cell again for its values: no output, no history, no result."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-RECORDED = frozenset({"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"})
+RECORDED = frozenset(
+    {"stream", "display_data", "update_display_data", "execute_result", "error", "clear_output"}
+)
 
 
 class OutputTap:
@@ -29,7 +31,15 @@ class OutputTap:
             found, self._messages = self._messages or [], None
         return found
 
-    def send(self, stream: Any, msg_or_type: Any, content: Any = None, parent: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def send(
+        self,
+        stream: Any,
+        msg_or_type: Any,
+        content: Any = None,
+        parent: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """What ``Session.send`` is for everybody in this kernel."""
         self._keep(msg_or_type, content, parent)
         return self._send(stream, msg_or_type, content, parent, *args, **kwargs)

@@ -151,4 +151,6 @@ def _resolved(version: Version, symbol: Root, results: tuple[int, ...], count: i
         if root is not None:
             links[root] = link
     key = version.root or (symbol if is_result(symbol) else "")
-    return replace(version, links=links, root=key) if links != version.links or key != version.root else version
+    return (
+        replace(version, links=links, root=key) if links != version.links or key != version.root else version
+    )

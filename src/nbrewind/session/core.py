@@ -46,7 +46,15 @@ from nbrewind.model import (
     Trace,
     Version,
 )
-from nbrewind.plan.algebra import apply_delta, component_of, digest_in, expand, is_result, reachable, to_symbol
+from nbrewind.plan.algebra import (
+    apply_delta,
+    component_of,
+    digest_in,
+    expand,
+    is_result,
+    reachable,
+    to_symbol,
+)
 from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NAMES, choose, label, names_digest
 from nbrewind.session import modules
 from nbrewind.session.memory import Memory
@@ -66,7 +74,21 @@ _NEVER_REPLAYED = frozenset(
      "FileExistsError", "ConnectionResetError", "ConnectionRefusedError", "KilledWorker", "CancelledError", "EOFError",
      "StdinNotImplementedError", "SystemExit", "RecursionError"}
 )  # fmt: skip
-_FRAME_LIBRARIES = frozenset({"query", "eval", "sql", "execute", "formula", "ols", "from_formula", "assign", "timeit", "run_line_magic", "run_cell_magic"})
+_FRAME_LIBRARIES = frozenset(
+    {
+        "query",
+        "eval",
+        "sql",
+        "execute",
+        "formula",
+        "ols",
+        "from_formula",
+        "assign",
+        "timeit",
+        "run_line_magic",
+        "run_cell_magic",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -283,7 +305,13 @@ class Session:
         return codes.source_key(self.transform(source))
 
     def decide(
-        self, source: str, *, index: int = -1, cell_id: str = "", force: bool = False, tags: Sequence[str] = ()
+        self,
+        source: str,
+        *,
+        index: int = -1,
+        cell_id: str = "",
+        force: bool = False,
+        tags: Sequence[str] = (),
     ) -> tuple[Record | None, CellReport]:
         """Whether a record holds; the report says what differs where none does."""
         report = CellReport(index=index, cell_id=cell_id, action="executed", reason="")
@@ -296,7 +324,9 @@ class Session:
             return None, report
         self.settle()
         records = [r for r in self.store.records(self.key_of(source)) if self._usable(r)]
-        record, changed = choose(records, self.state, self.start, branch=frozenset(self.branch | self._previous_branch()))
+        record, changed = choose(
+            records, self.state, self.start, branch=frozenset(self.branch | self._previous_branch())
+        )
         if record is None:
             report.changed_inputs = changed
             report.reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
@@ -377,7 +407,18 @@ class Session:
         modules.prepare_baselines(imports | self._modules_in_state())
         loaded = modules.local_modules()
         running = Running(
-            source, transformed, self.key_of(source), code, report, count, self.state, 0.0, {}, imports, names, loaded
+            source,
+            transformed,
+            self.key_of(source),
+            code,
+            report,
+            count,
+            self.state,
+            0.0,
+            {},
+            imports,
+            names,
+            loaded,
         )
         seen = memory.begin(shims="builtins" not in names and "__builtins__" not in names)
         if code is not None:
@@ -428,7 +469,13 @@ class Session:
         memory = self.memory
         for name in codes.stored_names(code) - codes.global_names(code):
             version = self.state.names.get(name)
-            if version is None or not version.image or version.links or version.finaliser or name not in memory.live:
+            if (
+                version is None
+                or not version.image
+                or version.links
+                or version.finaliser
+                or name not in memory.live
+            ):
                 continue
             if memory.is_live(name) and not self._loaded_by_functions(name):
                 del memory.live[name]
@@ -470,7 +517,9 @@ class Session:
             if key not in state.ambient and not key.startswith("rng:") and not ambient.is_base(key, digest):
                 ambient.reset(key)
 
-    def end(self, *, error: CellError | None, messages: list[Message], interrupted: bool = False) -> CellReport:
+    def end(
+        self, *, error: CellError | None, messages: list[Message], interrupted: bool = False
+    ) -> CellReport:
         """Observe what the cell did, record it, commit it; live values are not read afterwards."""
         running = self.running
         assert running is not None
@@ -484,7 +533,9 @@ class Session:
         report.seconds = seconds
         report.tasks = counts
         try:
-            record = self._record(running, cell_files, error, messages, interrupted, seconds, counts, task_keys)
+            record = self._record(
+                running, cell_files, error, messages, interrupted, seconds, counts, task_keys
+            )
         except Exception as problem:
             self._unknown(running, problem)
             if os.environ.get("NBREWIND_DEBUG"):
@@ -569,7 +620,9 @@ class Session:
         )  # fmt: skip
         notes += observed.notes
         trace = replace(trace, whole=observed.whole)
-        delta = self._delta(running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules)
+        delta = self._delta(
+            running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
+        )
         self._classify(running, files, cell, error, interrupted, flags, counts)
         outputs = self.store.put(json.dumps(messages, sort_keys=True).encode()) if messages else ""
         record = Record(
@@ -647,7 +700,9 @@ class Session:
     def _portable(self, path: str) -> str:
         return self.files.key(self.files.path(path))
 
-    def _random_reads(self, running: Running, before: State, flags: list[str], read: set[Root]) -> dict[str, str]:
+    def _random_reads(
+        self, running: Running, before: State, flags: list[str], read: set[Root]
+    ) -> dict[str, str]:
         found: dict[str, str] = {}
         for item in self.ambient.items:
             if not item.random or not self.ambient.available(item):
@@ -668,7 +723,9 @@ class Session:
         engines = {"lib:dask", "lib:distributed", "lib:parsl", "lib:ray"}
         return bool(read & engines) and "lib:random" not in read
 
-    def _attributes(self, running: Running, read: set[Root], new_modules: set[str], before: State) -> list[Root]:
+    def _attributes(
+        self, running: Running, read: set[Root], new_modules: set[str], before: State
+    ) -> list[Root]:
         """Module attributes that the cell may have set or changed (R8)."""
         if not rules.on("R8"):
             return []
@@ -678,7 +735,11 @@ class Session:
         wanted = {n for n in list(sys.modules) if n.partition(".")[0] in packages and n in modules.BASELINES}
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
         stored = self._attributes_stored(running, read)
-        found = {root: value for root, value in modules.patched(wanted).items() if root.rpartition(":")[2] in stored}
+        found = {
+            root: value
+            for root, value in modules.patched(wanted).items()
+            if root.rpartition(":")[2] in stored
+        }
         found.update(modules.local_data(wanted))
         found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
         if "matplotlib" in packages and "matplotlib._pylab_helpers" in sys.modules:
@@ -770,8 +831,13 @@ class Session:
                 if running.ambient.get(key) == digest:
                     continue
                 item = self.ambient.item(key)
-                if item is not None and item.random and key == "rng:random" and self._engine_drew(
-                    {"lib:" + p for p in running.imports} | set(running.report.reads), running
+                if (
+                    item is not None
+                    and item.random
+                    and key == "rng:random"
+                    and self._engine_drew(
+                        {"lib:" + p for p in running.imports} | set(running.report.reads), running
+                    )
                 ):
                     continue
                 if running.ambient.get(key) is None and self.ambient.is_base(key, digest):
@@ -782,7 +848,9 @@ class Session:
                 if self.ambient.is_base(key, digest) and not (item is not None and item.random):
                     written[key] = AmbientValue("")
                     continue
-                written[key] = AmbientValue(digest, self.store.put(pickle.dumps(self.ambient.value(key), protocol=5)))
+                written[key] = AmbientValue(
+                    digest, self.store.put(pickle.dumps(self.ambient.value(key), protocol=5))
+                )
             for key in before.ambient:
                 if key.startswith("env:") and key not in after:
                     written[key] = AmbientValue("")
@@ -845,7 +913,9 @@ class Session:
             return
         memory.between = type(seen)()
         before = self.state
-        bound = frozenset(n for n, v in values.items() if seen.faulted.get(n) != id(v) and n not in RESULT_NAMES)
+        bound = frozenset(
+            n for n, v in values.items() if seen.faulted.get(n) != id(v) and n not in RESULT_NAMES
+        )
         aliases = [n for n in values if n in RESULT_NAMES and n not in before.names]
         for name in aliases:
             del values[name]
@@ -891,7 +961,12 @@ class Session:
             seen.add(name)
             for dep in component_of(self.state, [root]):
                 version = self.state.names[dep]
-                if not version.image and dep == root and not dep.startswith("mod:") and not self.memory.is_live(dep):
+                if (
+                    not version.image
+                    and dep == root
+                    and not dep.startswith("mod:")
+                    and not self.memory.is_live(dep)
+                ):
                     await self.rebuild(dep)
             value = self.memory.live.get(root)
             inner = getattr(value, "__code__", None)
@@ -993,7 +1068,9 @@ class Session:
             if commit.id.startswith(commit_id):
                 self.store.forget(record.id)
                 return commit.id
-        raise NBRewindError(f"There is no commit {commit_id!r} on this branch. `%rewind log` lists those there are.")
+        raise NBRewindError(
+            f"There is no commit {commit_id!r} on this branch. `%rewind log` lists those there are."
+        )
 
     def force(self) -> None:
         """Execute the next cell in any case."""
@@ -1034,5 +1111,3 @@ def _identifiers(text: str) -> list[str]:
             found.append(word)
             word = ""
     return found
-
-

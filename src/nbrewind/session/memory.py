@@ -218,7 +218,9 @@ class Memory:
             raise RecomputeFailed(f"{root} cannot be restored ({reason}) and nothing here can rebuild it.")
         self.rebuild(root)
         if not self.is_live(root):
-            raise RecomputeFailed(f"{root} cannot be restored ({reason}); running its cells again did not rebuild it.")
+            raise RecomputeFailed(
+                f"{root} cannot be restored ({reason}); running its cells again did not rebuild it."
+            )
 
     def load(self, image: str) -> None:
         """Load a component; install only roots that are lazy and still point to it (R1)."""
@@ -301,7 +303,11 @@ class Memory:
             if name in self.pinned:
                 if self.pinned[name] is dict.__getitem__(self.namespace, name) or name.startswith(_HISTORY):
                     continue
-            elif name in _HISTORY or name == "__warningregistry__" or (name.startswith("_i") and name[2:].isdigit()):
+            elif (
+                name in _HISTORY
+                or name == "__warningregistry__"
+                or (name.startswith("_i") and name[2:].isdigit())
+            ):
                 continue
             found[name] = dict.__getitem__(self.namespace, name)
         return found

@@ -17,7 +17,9 @@ FIGURES = "attr:matplotlib.pyplot:<figures>"
 """The root of pyplot's registry of open figures, which every reader of pyplot reads."""
 
 _ABSENT = object()
-_IGNORED = frozenset({"__builtins__", "__file__", "__cached__", "__spec__", "__loader__", "__path__", "__warningregistry__"})
+_IGNORED = frozenset(
+    {"__builtins__", "__file__", "__cached__", "__spec__", "__loader__", "__path__", "__warningregistry__"}
+)
 
 
 def imported_names(source: str) -> set[str]:

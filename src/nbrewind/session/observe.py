@@ -76,7 +76,9 @@ class Observer:
         groups = self._groups(walks)
         observed = Observed()
         for group in groups:
-            self._component(group, walks, roots, before, bound, mutated, creator, record, count, save, observed)
+            self._component(
+                group, walks, roots, before, bound, mutated, creator, record, count, save, observed
+            )
         return observed
 
     def _add(self, roots: dict[Root, Any], root: Root) -> None:
@@ -172,7 +174,11 @@ class Observer:
         digests = {root: walks[root].digest() for root in group}
         reasons = {root: next(iter(walks[root].opaque), "") for root in group}
         for root in group:
-            if not reasons[root] and not all(keeps_order(items) for items in walks[root].sets) and rules.on("R14"):
+            if (
+                not reasons[root]
+                and not all(keeps_order(items) for items in walks[root].sets)
+                and rules.on("R14")
+            ):
                 reasons[root] = "a set whose iteration order cannot be rebuilt"
         derived = any(walks[root].derived for root in group)
         opaque = any(reasons.values())
@@ -180,7 +186,9 @@ class Observer:
         if not opaque and not derived and self._unchanged(group, old, digests, links, mutated):
             observed.unchanged.update(old)
             return
-        if all(root.startswith("attr:") and root not in before.names for root in group) and not bound & set(group):
+        if all(root.startswith("attr:") and root not in before.names for root in group) and not bound & set(
+            group
+        ):
             if all(self.memory.attribute_baseline.get(root) == digests[root] for root in group):
                 return
         for root, version in old.items():
@@ -245,7 +253,9 @@ class Observer:
 def expand_classes(state: State, roots: Iterable[Root]) -> set[Root]:
     """Roots and the classes and attributes that they refer to: touching one touches them."""
     return {
-        root for root in expand(state, roots) if not root.startswith(("lib:", "mod:", "attr:")) and root in state.names
+        root
+        for root in expand(state, roots)
+        if not root.startswith(("lib:", "mod:", "attr:")) and root in state.names
     }
 
 
@@ -280,7 +290,11 @@ def _pairs_digest(pairs: list[tuple[int, int]]) -> str:
 def summary(value: Any) -> str:
     """Type and shape for viewers; never the user's own ``repr``."""
     name = type(value).__name__
-    shape = getattr(value, "shape", None) if type(value).__module__.partition(".")[0] in ("numpy", "pandas") else None
+    shape = (
+        getattr(value, "shape", None)
+        if type(value).__module__.partition(".")[0] in ("numpy", "pandas")
+        else None
+    )
     if isinstance(shape, tuple):
         return f"{name} {shape}"
     if isinstance(value, int | float | bool | type(None)):

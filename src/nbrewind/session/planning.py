@@ -24,7 +24,9 @@ class PlanCell:
     tags: Sequence[str] = field(default=())
 
 
-def plan_notebook(store: Store, cells: Sequence[PlanCell], root: Path, notebook: str = "") -> list[CellReport]:
+def plan_notebook(
+    store: Store, cells: Sequence[PlanCell], root: Path, notebook: str = ""
+) -> list[CellReport]:
     """What ``repeat`` of a notebook in ``root`` would do, cell by cell, and why."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -36,13 +38,20 @@ def plan_notebook(store: Store, cells: Sequence[PlanCell], root: Path, notebook:
 
 
 def plan_cells(
-    store: Store, cells: Sequence[PlanCell], start: StartWorld, transform: object, *, head: str = "", flags: int = 0
+    store: Store,
+    cells: Sequence[PlanCell],
+    start: StartWorld,
+    transform: object,
+    *,
+    head: str = "",
+    flags: int = 0,
 ) -> list[CellReport]:
     """Walk the cells over the records; values of cells that must run are not known beforehand."""
     from nbrewind.session.core import replayable, written_names
 
     assert callable(transform)
-    state, unknown = State(), {}
+    state = State()
+    unknown: dict[Root, int] = {}
     previous = {commit.index: store.record(commit.record) for commit in store.path_to(head)} if head else {}
     branch = frozenset(record.id for record in previous.values())
     reports: list[CellReport] = []
@@ -87,7 +96,9 @@ def _one(
             waits = sorted({unknown[r] for r in _read(candidate, state) if r in unknown})
             if waits:
                 names = [label(r) for r in _read(candidate, state) if r in unknown]
-                report = CellReport(index, cell.cell_id, "depends", f"depends on {names[0]}", changed_inputs=names)
+                report = CellReport(
+                    index, cell.cell_id, "depends", f"depends on {names[0]}", changed_inputs=names
+                )
                 report.depends_on = waits
                 return report, None
         reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
@@ -116,7 +127,12 @@ def _written(record: Record, state: State) -> set[Root]:
 
 
 def _guess_writes(
-    cell: PlanCell, records: list[Record], previous: dict[int, Record], index: int, transform: object, flags: int
+    cell: PlanCell,
+    records: list[Record],
+    previous: dict[int, Record],
+    index: int,
+    transform: object,
+    flags: int,
 ) -> set[Root]:
     """What a cell that must run may write: what it names, and what its last record wrote."""
     import ast

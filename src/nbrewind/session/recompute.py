@@ -100,7 +100,9 @@ def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
                         wanted.add(earlier)
                         queue.append(earlier)
     if not wanted:
-        raise RecomputeFailed(f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it.")
+        raise RecomputeFailed(
+            f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it."
+        )
     return [step for step in session.commits if step[1].id in wanted]
 
 
@@ -140,7 +142,11 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         expected = after.names.get(root)
         if expected is None or root.startswith(("mod:", "attr:")):
             continue
-        if version.digest != expected.digest and not expected.opaque and "nondeterministic" not in record.flags:
+        if (
+            version.digest != expected.digest
+            and not expected.opaque
+            and "nondeterministic" not in record.flags
+        ):
             raise RecomputeFailed(
                 f"cell {commit.index} is nondeterministic: running it again gave another {root}. "
                 "Execute it and its readers with `--force`."

@@ -16,7 +16,6 @@ from nbrewind.flow.files import _NEVER_LISTED
 from nbrewind.model import ABSENT, FileState, Run
 from nbrewind.store import Store
 
-
 YOUNG = 2_000_000_000
 """Nanoseconds: a file changed more recently may change again without a new signature (R6)."""
 
@@ -28,7 +27,9 @@ class StartWorld:
     what its first toucher found; every other path counts as it is on disk.
     """
 
-    def __init__(self, root: Path, run: Run, digest_file: Callable[[str], str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, root: Path, run: Run, digest_file: Callable[[str], str], environment: dict[str, str]
+    ) -> None:
         self.root = str(root)
         self.found = dict(run.found)
         self.left = dict(run.left)
@@ -86,7 +87,9 @@ class StartWorld:
                 names.add(name)
         if not names and not os.path.isdir(folder):
             return "absent"
-        kept = [n for n in sorted(names) if n not in _NEVER_LISTED and os.path.join(folder, n) not in self.ignored]
+        kept = [
+            n for n in sorted(names) if n not in _NEVER_LISTED and os.path.join(folder, n) not in self.ignored
+        ]
         return hash_parts(*kept)
 
     def variable(self, key: str) -> str:
@@ -131,7 +134,9 @@ class FileLayer:
     @staticmethod
     def _in_order(files: dict[str, FileState]) -> list[tuple[str, FileState]]:
         """Folders first and from the top; removals last and from the bottom."""
-        there = sorted(((k, s) for k, s in files.items() if s.kind != "absent"), key=lambda p: (p[1].kind != "dir", p[0]))
+        there = sorted(
+            ((k, s) for k, s in files.items() if s.kind != "absent"), key=lambda p: (p[1].kind != "dir", p[0])
+        )
         gone = sorted(((k, s) for k, s in files.items() if s.kind == "absent"), reverse=True)
         return there + gone
 

@@ -111,7 +111,9 @@ def compile_source(filename: str, source: str, flags: int) -> list[CodeType]:
     if found is None:
         import ast
 
-        compiled = compile(source, filename, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        compiled = compile(
+            source, filename, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+        )
         found = list(codes.codes_of(compiled))
         _COMPILED[key] = found
     return found
@@ -123,7 +125,9 @@ def locate(code: CodeType) -> int:
     if not source:
         return -1
     try:
-        candidates = _matching(code.co_filename, source, codes.future_flags(code), code.co_qualname, code.co_firstlineno)
+        candidates = _matching(
+            code.co_filename, source, codes.future_flags(code), code.co_qualname, code.co_firstlineno
+        )
     except (SyntaxError, ValueError):
         return -1
     for ordinal, candidate in enumerate(candidates):
@@ -216,7 +220,7 @@ def _is_python_new(metaclass: type) -> bool:
     return new is None or (isinstance(func, FunctionType) and metaclass.__module__ == "__main__")
 
 
-class _muted_init_subclass:  # noqa: N801 - reads as a statement
+class _muted_init_subclass:
     """Notebook bases' ``__init_subclass__`` does nothing while a class is made again."""
 
     def __init__(self, bases: tuple[type, ...]) -> None:
@@ -271,7 +275,9 @@ def make_enum(root: str, metaclass: type, name: str, bases: tuple[type, ...], qu
     return made  # type: ignore[no-any-return]
 
 
-def make_namedtuple(root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str) -> type:
+def make_namedtuple(
+    root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str
+) -> type:
     """A named tuple class, from its fields."""
     import collections
 
@@ -279,7 +285,7 @@ def make_namedtuple(root: str, name: str, fields: tuple[str, ...], defaults: tup
     known = context.existing_class(root)
     if known is not None:
         return known
-    made: type = collections.namedtuple(name, fields, defaults=defaults, module=module)  # type: ignore[misc] # noqa: PYI024
+    made: type = collections.namedtuple(name, fields, defaults=defaults, module=module)  # type: ignore[misc]
     context.register_class(root, made)
     return made
 

@@ -61,7 +61,7 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
             loaded: dict[str, Any] = pickle.loads(header.stream, buffers=buffers)
     except (NotStorable, MissingObject):
         raise
-    except Exception as error:  # noqa: BLE001 - anybody's code runs here; the reason is reported
+    except Exception as error:
         raise NotStorable(f"{type(error).__name__} while loading: {str(error)[:200]}") from error
     finally:
         builders.pop()

@@ -89,7 +89,7 @@ def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
         raise
     except RecursionError as error:
         raise NotStorable("nested too deeply to be stored") from error
-    except Exception as error:  # noqa: BLE001 - reducers are anybody's code; the reason is reported
+    except Exception as error:
         raise NotStorable(f"{type(error).__name__}: {str(error)[:160]}") from error
     return Dump(output.getvalue(), buffers)
 
@@ -177,7 +177,14 @@ def _code(world: DumpWorld, obj: CodeType) -> Any:
         return builders.marshal_code, (sys.version_info[:2], marshal.dumps(obj))
     source = codes.source_of_file(obj.co_filename)
     flags = codes.future_flags(obj)
-    return builders.source_code, (obj.co_filename, source, flags, obj.co_qualname, obj.co_firstlineno, ordinal)
+    return builders.source_code, (
+        obj.co_filename,
+        source,
+        flags,
+        obj.co_qualname,
+        obj.co_firstlineno,
+        ordinal,
+    )
 
 
 def _cell(world: DumpWorld, obj: CellType) -> Any:
@@ -196,7 +203,9 @@ def _class(world: DumpWorld, obj: type) -> Any:
 def _class_body(world: DumpWorld, body: ClassBody) -> Any:
     cls, root = body.cls, body.root
     if issubclass(cls, enum.Enum):
-        items = [(name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)]
+        items = [
+            (name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)
+        ]
         members = [(name, member._value_) for name, member in cls.__members__.items()]
         rest = [(name, value) for name, value in items if name not in cls.__members__]
         args = (root, type(cls), cls.__name__, cls.__bases__, cls.__qualname__, cls.__module__, members, rest)
@@ -336,7 +345,14 @@ def _array(world: DumpWorld, obj: Any) -> Any:
         kept = "C" if order == "A" else order
         flat = (obj if kept == "C" else obj.T).reshape(-1).tolist()
         made = (obj.dtype, obj.shape, kept)
-        return builders.make_object_array, made, (flat, kept, writeable), None, None, builders.set_object_array
+        return (
+            builders.make_object_array,
+            made,
+            (flat, kept, writeable),
+            None,
+            None,
+            builders.set_object_array,
+        )
     if order == "A":
         obj, order = obj.copy(order="C"), "C"
     data = obj if order == "C" else obj.T
@@ -398,7 +414,15 @@ def _instance(world: DumpWorld, obj: Any) -> Any:
     return builders.make_instance, (cls, base, payload), state, None, None, builders.set_instance
 
 
-_SPECIAL = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__slots__")
+_SPECIAL = (
+    "__reduce__",
+    "__reduce_ex__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs__",
+    "__getnewargs_ex__",
+    "__slots__",
+)
 _PLAIN: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
@@ -406,9 +430,14 @@ def _is_plain(cls: type) -> bool:
     """Whether pickle's own way (all in C) is exact: no method of the class takes part."""
     known = _PLAIN.get(cls)
     if known is None:
-        known = all(
-            parent is object or not any(name in parent.__dict__ for name in _SPECIAL) for parent in cls.__mro__
-        ) and kinds.payload_base(cls) is None and not kinds.foreign_base(cls)
+        known = (
+            all(
+                parent is object or not any(name in parent.__dict__ for name in _SPECIAL)
+                for parent in cls.__mro__
+            )
+            and kinds.payload_base(cls) is None
+            and not kinds.foreign_base(cls)
+        )
         _PLAIN[cls] = known
     return known
 

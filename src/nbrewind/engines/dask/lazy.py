@@ -16,6 +16,7 @@ from distributed.core import Status
 
 from nbrewind.engines.dask import dasklib
 from nbrewind.engines.dask.dasklib import Client, sync
+from nbrewind.engines.dask.recipes import clean_path
 
 _QUIET = frozenset(
     {"submit", "map", "gather", "compute", "persist", "get", "close", "start", "get_executor"}
@@ -52,7 +53,8 @@ def lazy_client_class(cls: Any) -> Any:
                 self.cluster = cluster
                 self._start_arg = cluster
                 realise(cluster)
-            sync(self.loop, self._start)
+            with clean_path():
+                sync(self.loop, self._start)
 
     def close(self: Any, timeout: Any = None) -> None:
         with self.__dict__["_nbrewind_lock"]:

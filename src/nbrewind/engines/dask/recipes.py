@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -29,9 +31,24 @@ def recording(original: Callable[..., None]) -> Callable[..., None]:
             self.__dict__[CALL] = (args, dict(kwargs))
             self.__dict__[IDENTITY] = uuid.uuid4().hex
             known[self.__dict__[IDENTITY]] = self
-        original(self, *args, **kwargs)
+        with clean_path():
+            original(self, *args, **kwargs)
 
     return init
+
+
+@contextlib.contextmanager
+def clean_path() -> Iterator[None]:
+    """Keep Dask's scratch folders out of ``sys.path``: their random names would be ambient state.
+
+    A scheduler in this process puts its own there; modules that are uploaded to workers
+    get their folder at upload.
+    """
+    before = set(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = [p for p in sys.path if p in before or "dask-scratch-space" not in p]
 
 
 def call_recipe(obj: Any, encode: Callable[[Any], Any]) -> dict[str, Any] | None:
