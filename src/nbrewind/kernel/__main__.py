@@ -29,6 +29,13 @@ def main() -> None:
             self.init_path()  # type: ignore[no-untyped-call]
             super().init_kernel()  # type: ignore[no-untyped-call]
 
+        def initialize(self, argv: list[str] | None = None) -> None:
+            super().initialize(argv)  # type: ignore[no-untyped-call]
+            # Variables that starting sets (the plotting backend, pagers) are no change of a cell.
+            base = self.kernel.rewind.ambient.base_env
+            base.clear()
+            base.update(os.environ)
+
     RewindApp.launch_instance(argv, kernel_class=AuditKernel if mode == "audit" else RepeatKernel)
 
 
