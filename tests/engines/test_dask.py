@@ -464,8 +464,9 @@ def test_explicit_use_connects(notebooks: Make) -> None:
 
 
 def test_a_cluster_leaves_the_import_path_alone(notebooks: Make) -> None:
-    before = list(sys.path)
     first = notebooks()
+    first.run("import distributed")
+    before = list(sys.path)
     first.run(LOCAL.format(processes=False))
     assert sys.path == before
     first.space["client"].close()
