@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ def cluster() -> Iterator[str]:
 
 @pytest.fixture
 def adapter() -> Iterator[DaskAdapter]:
+    # The session installs adapters when the engine's import is done; here it is done first.
+    importlib.import_module("distributed")
     made = DaskAdapter()
     yield made
     made.uninstall()
