@@ -1,0 +1,58 @@
+"""R4: what cannot be stored has its derivation for a version, moves with any touch, and joins what it reaches."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+HIDDEN = Notebook(["src=[1,2,3]", "g=(x for x in src)", "src.append(9)", "b=list(g)"])
+
+
+def test_any_touch_advances_a_generator(lab: Lab) -> None:
+    lab.check(
+        Notebook(["g=(i for i in range(9))", "a=next(g)", "b=next(g)", "c=b"]),
+        {1: "a=next(g)\na=next(g)"},
+        execute=[1, 2, 3],
+        expect=["(a,b,c)==(1,2,2)"],
+    )
+
+
+def test_a_generator_joins_what_it_reaches(lab: Lab) -> None:
+    lab.check(
+        Notebook(["src=[1,2,3]", "g=(x for x in src)", "src.append(9)", "b=list(g)"]),
+        {3: "b=[0]+list(g)"},
+        execute=[3],
+        expect=["b==[0,1,2,3,9]", "src==[1,2,3,9]"],
+    )
+
+
+def test_an_unlocked_lock_hinders_nothing(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import threading\nd={'lock':threading.Lock(),'rows':[1,2]}", "d['rows'].append(3)", "n=1"]),
+        {2: "with d['lock']:\n    n=len(d['rows'])"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["n==3", "not d['lock'].locked()"],
+    )
+
+
+def test_aliases_of_one_opaque_object_move_together(lab: Lab) -> None:
+    lab.check(
+        Notebook(["g=iter(range(9))\nh=(x for x in g)\nk=h", "a=next(h)", "b=next(k)"]),
+        {1: "a=next(h)+next(h)"},
+        execute=[1, 2],
+        expect=["b==2", "k is h"],
+    )
+
+
+def test_a_handle_does_not_move_when_used(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import logging\nlg=logging.getLogger('nb')", "lg.debug('one')\na=1", "lg.debug('two')\nb=2"]),
+        {1: "lg.debug('other')\na=3"},
+        execute=[1],
+        skip=[0, 2],
+        expect=["(a,b)==(3,2)"],
+    )
+
+
+def test_without_r4_a_change_behind_a_generator_is_lost(lab: Lab) -> None:
+    lab.breaks_without("R4", HIDDEN, {2: "src.append(8)"}, execute=[2, 3], expect=["b==[1,2,3,8]"])

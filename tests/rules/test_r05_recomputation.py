@@ -1,0 +1,68 @@
+"""R5: what cannot be stored is rebuilt by running its cells again, in the live namespace, leaving no trace."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+GENERATOR = Notebook(["n=3\nlog=[]", "g=(i*n for i in range(5))\nlog.append('made')", "a=next(g)", "b=next(g)"])
+
+
+def test_a_generator_comes_back_at_its_place(lab: Lab) -> None:
+    result = lab.check(
+        GENERATOR, {3: "b=next(g)+100"}, skip=[0, 1, 2], execute=[3], expect=["b==103", "log==['made']", "next(g)==6"]
+    )
+    assert result.reports[3]["recomputed"]
+
+
+def test_recomputation_sees_the_state_of_its_time(lab: Lab) -> None:
+    lab.check(
+        Notebook(["k=2", "g=(i*k for i in [k,k+1])\nfirst=next(g)", "k=50", "r=k"]),
+        {3: "r=next(g)"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["r==150", "k==50", "first==4"],
+    )
+
+
+def test_classes_made_again_are_adopted(lab: Lab) -> None:
+    lab.check(
+        Notebook(["class N: pass\nn=N()\ng=(x for x in [n])", "m=N()", "r=1"]),
+        {2: "r=next(g)\nsame=(type(m) is type(r) is N, r is n)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["same==(True,True)"],
+    )
+
+
+def test_files_of_recomputed_cells_stay_as_they_are(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "f=open('o.txt','a'); f.write('x'); f.close()\ng=(i for i in range(3))",
+                "f=open('o.txt','a'); f.write('y'); f.close()",
+                "a=1",
+            ]
+        ),
+        {2: "a=next(g)\nt=open('o.txt').read()"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["t=='xy'"],
+    )
+
+
+def test_a_producer_that_gives_something_else_is_told(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import random\nt=random.SystemRandom().random()\ng=(i for i in range(3))", "u=t", "v=next(g)"]
+    )
+    lab.audit(notebook)
+    result = lab.repeat(notebook, {2: "v=next(g)+10"}, drawn=["t", "u", "g", "v"])
+    consistent = not result.runs[2].status == "error"
+    if consistent:
+        again = lab.run("repeat", notebook.edited({2: "v=next(g)+10"}), expect=["u==t"])
+        assert not again.untrue
+    else:
+        assert result.runs[2].ename == "RecomputeFailed", result.runs[2]
+
+
+def test_without_r5_a_generator_cannot_come_back(lab: Lab) -> None:
+    lab.breaks_without("R5", GENERATOR, {3: "b=next(g)+100"}, execute=[3], expect=["b==103"])

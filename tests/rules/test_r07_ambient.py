@@ -1,0 +1,83 @@
+"""R7: environment, folder, random states, helper modules, listings and probes are inputs."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+MODE = Notebook(["import os\nmode=os.environ.get('NB_MODE','dev')", "r=mode.upper()", "w=3"])
+
+
+def test_an_environment_variable(lab: Lab) -> None:
+    lab.check(MODE, env={"NB_MODE": "prod"}, execute=[0, 1], skip=[2], expect=["r=='PROD'"])
+
+
+def test_an_environment_variable_that_is_not_read(lab: Lab) -> None:
+    lab.check(MODE, env={"NB_OTHER": "prod"}, skip=[0, 1, 2])
+
+
+def test_a_variable_that_a_cell_sets(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import os\nos.environ['NB_K']='1'", "r=os.environ['NB_K']", "s=r*2"]),
+        {0: "import os\nos.environ['NB_K']='2'"},
+        execute=[0, 1, 2],
+        expect=["s=='22'"],
+    )
+
+
+def test_the_working_folder(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import os\nos.makedirs('sub',exist_ok=True)", "os.chdir('sub')", "w=1"]),
+        {2: "w=os.path.basename(os.getcwd())\nf=open('here','w'); f.write('x'); f.close()"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["w=='sub'"],
+    )
+
+
+def test_a_stream_of_random_numbers(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import random\nrandom.seed(3)", "a=random.random()", "b=5", "c=random.random()"], seeded=["random"]),
+        {2: "b=random.random()"},
+        skip=[0, 1],
+        execute=[2, 3],
+        expect=["(random.seed(3),[random.random() for _ in range(3)]==[a,b,c])[1]"],
+    )
+
+
+def test_a_seed_cuts_the_dependency(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            ["import random\nrandom.seed(1)\na=random.random()", "random.seed(2)\nb=random.random()"], seeded=["random"]
+        ),
+        {0: "import random\nrandom.seed(5)\na=random.random()"},
+        execute=[0],
+        skip=[1],
+    )
+
+
+def test_numpy_has_a_state_of_its_own(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import numpy as np\nnp.random.seed(1)", "a=np.random.rand()", "b=np.random.rand()"], seeded=["numpy"]),
+        {1: "a=np.random.rand(2).sum()"},
+        skip=[0],
+        execute=[1, 2],
+    )
+
+
+def test_a_helper_module_over_the_import_graph(lab: Lab) -> None:
+    notebook = Notebook(
+        ["from one import f", "a=f(1)", "b=2"],
+        files={"one.py": "import two\ndef f(x): return two.g(x)\n", "two.py": "def g(x): return x+1\n"},
+    )
+    lab.check(notebook, files={"two.py": "def g(x): return x+10\n"}, execute=[1], skip=[2], expect=["a==11"])
+
+
+def test_a_listing_and_a_probe(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import os,glob\nn=len(glob.glob('*.dat'))", "have=os.path.exists('opt')", "w=1"], files={"a.dat": "1"}
+    )
+    lab.check(notebook, files={"b.dat": "2", "opt": ""}, execute=[0, 1], skip=[2], expect=["n==2", "have"])
+
+
+def test_without_r7_a_variable_goes_unseen(lab: Lab) -> None:
+    lab.breaks_without("R7", MODE, env={"NB_MODE": "prod"}, execute=[0, 1], expect=["r=='PROD'"])

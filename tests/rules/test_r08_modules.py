@@ -1,0 +1,63 @@
+"""R8: what cells set or change on modules is state; references by name mean the unpatched thing."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+PATCH = Notebook(["import math", "math.floor=lambda x: 42", "r=math.floor(2.5)", "w=1"])
+HELPER = {"hs.py": "LST=[]\nLIMIT=1\ndef add(x):\n    LST.append(x)\n    return len(LST)\n"}
+
+
+def test_a_patched_attribute_is_an_input(lab: Lab) -> None:
+    lab.check(PATCH, {1: "math.floor=lambda x: 43"}, skip=[0, 3], execute=[1, 2], expect=["r==43"])
+
+
+def test_a_patch_of_a_skipped_cell_is_there(lab: Lab) -> None:
+    lab.check(PATCH, {2: "r=math.floor(2.5)+1"}, skip=[0, 1], execute=[2], expect=["r==43"])
+
+
+def test_the_original_survives_its_patch(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import math\n_orig=math.floor", "math.floor=lambda x: _orig(x)+100", "r=math.floor(2.5)", "q=1"]),
+        {3: "q=(_orig(2.5),math.floor(2.5))"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["q==(2,102)"],
+    )
+
+
+def test_a_patch_that_is_gone_is_taken_back(lab: Lab) -> None:
+    lab.check(PATCH, {1: "pass"}, execute=[1, 2], expect=["r==2"])
+
+
+def test_a_list_in_a_helper_module(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hs", "n=hs.add(1)", "m=hs.add(2)", "k=len(hs.LST)"], files=HELPER),
+        {1: "n=hs.add(1)+hs.add(1)"},
+        skip=[0],
+        execute=[1, 2, 3],
+        expect=["k==3"],
+    )
+
+
+def test_a_name_that_shares_with_a_module(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hs\nmine=hs.LST", "mine.append(5)", "w=1"], files=HELPER),
+        {2: "w=hs.add(6)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["mine==[5,6]", "mine is hs.LST"],
+    )
+
+
+def test_a_setting_on_a_helper_module(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hs\nhs.LIMIT=7", "r=hs.LIMIT*2"], files=HELPER),
+        {0: "import hs\nhs.LIMIT=8"},
+        execute=[0, 1],
+        expect=["r==16"],
+    )
+
+
+def test_without_r8_a_patch_goes_unseen(lab: Lab) -> None:
+    lab.breaks_without("R8", PATCH, {1: "math.floor=lambda x: 43"}, execute=[1, 2], expect=["r==43"])

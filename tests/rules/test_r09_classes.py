@@ -1,0 +1,101 @@
+"""R9: classes and functions of the notebook have an identity; instances keep the class they were made of."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+OLD_AND_NEW = Notebook(
+    [
+        "class P:\n    def hi(s): return 'old'\np=P()",
+        "class P:\n    def hi(s): return 'new'",
+        "q=P()\nr=(p.hi(),q.hi())",
+        "w=1",
+    ]
+)
+
+
+def test_old_instances_keep_the_old_class(lab: Lab) -> None:
+    lab.check(
+        OLD_AND_NEW,
+        {3: "w=(p.hi(),q.hi(),type(p) is type(q),type(q) is P)"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["w==('old','new',False,True)"],
+    )
+
+
+def test_an_equal_class_made_twice_is_two(lab: Lab) -> None:
+    source = "class P:\n    n=1\nps=globals().get('ps',[])+[P()]"
+    lab.check(
+        Notebook([source, source, "w=1"]),
+        {2: "w=[type(x) is P for x in ps]"},
+        execute=[2],
+        expect=["w==[False,True]"],
+    )
+
+
+def test_an_attribute_of_a_class_is_seen_through_all_instances(lab: Lab) -> None:
+    lab.check(
+        Notebook(["class K:\n    n=0\nx=K()", "y=K()", "K.n=5", "r=(x.n,y.n)"]),
+        {2: "K.n=7"},
+        skip=[0, 1],
+        execute=[2, 3],
+        expect=["r==(7,7)", "type(x) is type(y) is K"],
+    )
+
+
+def test_hooks_do_not_run_again(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "REG=[]\nclass Base:\n    def __init_subclass__(c): REG.append(c.__name__)",
+                "class X(Base): pass",
+                "w=1",
+            ]
+        ),
+        {2: "w=(list(REG),X().__class__.__name__)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["w==(['X'],'X')"],
+    )
+
+
+def test_classes_that_refer_to_each_other(lab: Lab) -> None:
+    lab.check(
+        Notebook(["class A: pass\nclass B: pass\nA.b=B\nB.a=A", "x=A()", "w=1"]),
+        {2: "w=(x.b.a is A, type(x) is A)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["w==(True,True)"],
+    )
+
+
+def test_a_base_edited_reaches_the_subclass(lab: Lab) -> None:
+    lab.check(
+        Notebook(["class A:\n    def f(s): return 1", "class B(A): pass", "r=B().f()"]),
+        {0: "class A:\n    def f(s): return 2"},
+        execute=[0, 1, 2],
+        expect=["r==2", "issubclass(B,A)"],
+    )
+
+
+def test_functions_share_their_closures(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "def mk():\n    n=[0]\n    def inc(): n[0]+=1; return n[0]\n    def get(): return n[0]\n    return inc,get\ninc,get=mk()",
+                "inc()",
+                "w=1",
+            ]
+        ),
+        {2: "w=(get(),inc(),get())"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["w==(1,2,2)"],
+    )
+
+
+def test_without_r9_old_instances_take_the_new_class(lab: Lab) -> None:
+    lab.breaks_without(
+        "R9", OLD_AND_NEW, {3: "w=(p.hi(),q.hi(),type(p) is type(q))"}, execute=[3], expect=["w==('old','new',False)"]
+    )

@@ -1,0 +1,47 @@
+"""R12: a recorded error is shown again only if nothing outside the state had a part in it."""
+
+from __future__ import annotations
+
+from support.notebooks import Lab, Notebook
+
+OPEN = Notebook(["p='no.txt'", "t=open(p).read()", "w=1"])
+
+
+def test_an_error_of_the_values_is_replayed(lab: Lab) -> None:
+    result = lab.check(Notebook(["d=0", "r=1/d", "s='end'"]), skip=[0, 1, 2])
+    assert result.actions == ["restored", "replayed", "restored"]
+    assert result.runs[1].ename == "ZeroDivisionError"
+
+
+def test_names_bound_before_the_error_are_there(lab: Lab) -> None:
+    lab.check(
+        Notebook(["d=0", "a=[1]\na.append(2)\nr=1/d\nb=3", "w=1"]),
+        {2: "w=len(a)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["w==2", "'b' not in globals()"],
+    )
+
+
+def test_an_error_is_gone_when_its_input_is(lab: Lab) -> None:
+    lab.check(
+        Notebook(["d=0", "r=1/d", "s=1"]), {0: "d=4"}, execute=[0, 1], skip=[2], expect=["r==.25"]
+    )
+
+
+def test_an_import_that_failed_is_tried_again(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import helper", "a=helper.V", "w=1"]),
+        files={"helper.py": "V=3\n"},
+        execute=[0, 1],
+        skip=[2],
+        expect=["a==3"],
+    )
+
+
+def test_an_interrupt_is_never_replayed(lab: Lab) -> None:
+    lab.check(Notebook(["raise KeyboardInterrupt", "w=1"]), execute=[0], skip=[1])
+
+
+def test_without_r12_a_missing_file_stays_missing(lab: Lab) -> None:
+    lab.breaks_without("R12", OPEN, execute=[1], skip=[0, 2])
