@@ -13,15 +13,17 @@ from support.taskstore import MemoryTaskStore
 
 
 def children() -> set[int]:
-    """Process ids whose parent is this process."""
+    """Process ids of workers: children of this process, but for Python's own resource tracker."""
     found = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
+                command = Path("/proc", name, "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(fields[1]) == os.getpid() and fields[0] != "Z":
+            mine = int(fields[1]) == os.getpid() and fields[0] != "Z"
+            if mine and b"resource_tracker" not in command:
                 found.add(int(name))
     return found
 
