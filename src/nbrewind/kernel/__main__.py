@@ -32,7 +32,7 @@ def main() -> None:
         def initialize(self, argv: list[str] | None = None) -> None:
             super().initialize(argv)  # type: ignore[no-untyped-call]
             # Variables that starting sets (the plotting backend, pagers) are no change of a cell.
-            base = self.kernel.rewind.ambient.base_env
+            base = self.kernel.rewind.process.ambient.base_env
             base.clear()
             base.update(os.environ)
 
