@@ -27,6 +27,7 @@ CLASS_NOISE = {
     "__firstlineno__",
     "__annotations_cache__",
 }
+ENGINES = {"mini_tasks"}
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 ATOMS = (type(None), bool, int, str, bytes, float, complex, type(Ellipsis), type(NotImplemented))
 
@@ -111,10 +112,9 @@ class Walk:
         name, module = obj.__qualname__, sys.modules.get(obj.__module__ or "")
         if module is None or obj.__module__ == "__main__":
             return None
-        if isinstance(obj, types.FunctionType) and self.local(module):
-            # A hook that an engine adapter put in front of the function stands for the function.
-            if "__wrapped__" not in obj.__dict__ or obj.__code__.co_filename.startswith(self.root):
-                return None
+        # An adapter's hook in front of an engine's function stands for the function: known by name.
+        if isinstance(obj, types.FunctionType) and self.local(module) and obj.__module__ not in ENGINES:
+            return None
         found = module
         for part in name.split("."):
             found = inspect.getattr_static(found, part, None)

@@ -99,7 +99,8 @@ class House:
     def environment(self) -> dict[str, str]:
         """The environment of every kernel: ours removed, hash seed pinned, few threads."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("NBREWIND_", "PYTEST_", "JPY_"))}
-        paths = [str(SOURCE), str(HERE), *kept.get("PYTHONPATH", "").split(os.pathsep)]
+        # Folders named site-packages hold libraries: an engine's adapter is no code of the user.
+        paths = [str(SOURCE), str(HERE / "site-packages"), *kept.get("PYTHONPATH", "").split(os.pathsep)]
         kept.update(
             PYTHONPATH=os.pathsep.join(dict.fromkeys(p for p in paths if p)),
             PYTHONHASHSEED="0",
