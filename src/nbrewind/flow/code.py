@@ -140,7 +140,8 @@ def _span(node: ast.AST) -> tuple[int, int, int, int]:
 
 def _first_line(node: FunctionNode) -> int:
     decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(d.lineno for d in decorators)])
+    lines: list[int] = [node.lineno, *(d.lineno for d in decorators)]
+    return min(lines)
 
 
 def function_node(code: CodeType) -> FunctionNode | None:

@@ -9,6 +9,7 @@ everything that it can reach.
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import gc
 import struct
@@ -435,12 +436,30 @@ CLASS_NOISE = frozenset(
 
 _ENUM_NOISE = frozenset(
     {
-        "_new_member_", "__new__", "_use_args_", "_member_names_", "_member_map_", "_value2member_map_",
-        "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_member_type_", "_value_repr_",
-        "__new_member__", "_flag_mask_", "_singles_mask_", "_all_bits_", "_boundary_", "_inverted_",
-        "_generate_next_value_", "__reduce_ex__", "__repr__", "__str__", "__format__",
+        "_new_member_",
+        "__new__",
+        "_use_args_",
+        "_member_names_",
+        "_member_map_",
+        "_value2member_map_",
+        "_unhashable_values_",
+        "_unhashable_values_map_",
+        "_hashable_values_",
+        "_member_type_",
+        "_value_repr_",
+        "__new_member__",
+        "_flag_mask_",
+        "_singles_mask_",
+        "_all_bits_",
+        "_boundary_",
+        "_inverted_",
+        "_generate_next_value_",
+        "__reduce_ex__",
+        "__repr__",
+        "__str__",
+        "__format__",
     }
-)  # fmt: skip
+)
 
 
 def _enum_items(cls: type[enum.Enum]) -> list[tuple[str, Any]]:
@@ -532,7 +551,8 @@ def _reduced(walk: Walk, obj: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = obj.__reduce_ex__(4)
+            registered = copyreg.dispatch_table.get(type(obj))
+            value: Any = obj.__reduce_ex__(4) if registered is None else registered(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
         walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({_short(error)})")
         walk.reach(obj)

@@ -101,9 +101,8 @@ def special(cls: type) -> walks.Handler | None:
         return _logger
     if cls.__module__.startswith("matplotlib.") and not is_instance_kind(cls):
         return _derived
-    if cls.__module__.startswith("pandas._libs.internals"):
-        if cls.__name__ == "BlockValuesRefs":
-            return _block_refs
+    if cls.__module__.startswith("pandas._libs.internals") and cls.__name__ == "BlockValuesRefs":
+        return _block_refs
     if _is_block(cls):
         return _block
     if cls.__module__ in ("_io", "io") and cls.__name__ not in ("StringIO", "BytesIO"):
@@ -210,7 +209,7 @@ def _exception(walk: walks.Walk, obj: BaseException) -> None:
 def _enum_member(walk: walks.Walk, obj: enum.Enum) -> None:
     walk.buf += b"E"
     walk.visit(type(obj))
-    name = obj._name_
+    name: Any = obj._name_
     if name is None:
         walk.visit(obj._value_)
     else:

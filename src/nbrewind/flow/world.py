@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from nbrewind.flow.code import hash_parts
@@ -26,7 +27,8 @@ class World:
         """Key of the record whose cell made what is met for the first time now."""
         self.taken: set[str] = set()
         """Identities that are still reachable and must not be given again."""
-        self._handles: dict[int, tuple[Any, str]] = {}
+        self._handles: dict[int, tuple[Callable[[], Any], str]] = {}
+        """Address -> weak reference where there can be one, and the identity."""
         self.handle_types: dict[type, Describe] = {}
         self._counts: dict[str, int] = {}
 
@@ -63,7 +65,7 @@ class World:
     def handle(self, obj: Any) -> str | None:
         """The identity of a handle, given at its first walk; None for other objects."""
         known = self._handles.get(id(obj))
-        if known is not None and known[0] is obj:
+        if known is not None and known[0]() is obj:
             return known[1]
         if not self.handle_types:
             return None
@@ -80,7 +82,7 @@ class World:
                     key = f"{self.creator}:{type(obj).__qualname__}"
                     self._counts[key] = self._counts.get(key, -1) + 1
                     identity = hash_parts("handle", key, str(self._counts[key]))
-                self._handles[id(obj)] = (obj, identity)
+                self.register_handle(identity, obj)
                 return identity
         return None
 
@@ -95,15 +97,23 @@ class World:
 
     def known_handle(self, identity: str) -> Any:
         """The live handle of an identity, None if this process has none."""
-        for obj, name in self._handles.values():
+        for reference, name in self._handles.values():
             if name == identity:
-                return obj
+                return reference()
         return None
 
     def register_handle(self, identity: str, obj: Any) -> None:
         """Make ``obj`` the one object of a handle's identity."""
-        self._handles[id(obj)] = (obj, identity)
+        try:
+            reference: Callable[[], Any] = weakref.ref(obj)
+        except TypeError:
+            reference = partial(_same, obj)
+        self._handles[id(obj)] = (reference, identity)
 
     def is_namespace(self, mapping: Any) -> bool:
         """Whether ``mapping`` is the user's namespace."""
         return mapping is self.namespace
+
+
+def _same(obj: Any) -> Any:
+    return obj

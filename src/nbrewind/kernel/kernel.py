@@ -70,9 +70,9 @@ class RewindKernel(IPythonKernel):
         manager = shell.input_transformer_manager
         session.transform = manager.transform_cell
         session.run_silently = self._run_silently
-        session.ambient.base_path = list(sys.path)
+        session.process.ambient.base_path = list(sys.path)
         session.compile_flags = lambda: int(shell.compile.flags) & FUTURE
-        session.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
+        session.process.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
         shell.transform_cell = self._transform_for_shell
         register(shell, session)
         namespace = session.memory.namespace
@@ -110,7 +110,7 @@ class RewindKernel(IPythonKernel):
     def _at_exit(self) -> None:
         self.rewind.store.close()
 
-    async def do_execute(  # type: ignore[override]
+    async def do_execute(
         self,
         code: str,
         silent: bool,
@@ -146,11 +146,14 @@ class RewindKernel(IPythonKernel):
         meta = (cell_meta or {}).get("nbrewind") or {}
         with self._cell_lock:
             record, report = self.rewind.decide(
-                code, index=int(meta.get("index", -1)), cell_id=cell_id or "", force=bool(meta.get("force")),
+                code,
+                index=int(meta.get("index", -1)),
+                cell_id=cell_id or "",
+                force=bool(meta.get("force")),
                 tags=meta.get("tags") or (),
-            )  # fmt: skip
+            )
             self._report = report
-            self.rewind.current_report = report
+            self.rewind.report = report
             if record is not None:
                 try:
                     return self._replay(
@@ -159,6 +162,10 @@ class RewindKernel(IPythonKernel):
                 except NBRewindError as error:
                     report.warnings.append(f"executed, since the record could not be used: {error}")
             return await self._run(code, report, user_expressions, allow_stdin, cell_meta, cell_id)
+
+    def _publish(self, kind: str, content: dict[str, Any]) -> None:
+        messages: Any = self.session
+        messages.send(self.iopub_socket, kind, content, parent=self.get_parent(), ident=self._topic(kind))
 
     def _count(self) -> int:
         assert self.shell is not None
@@ -174,12 +181,9 @@ class RewindKernel(IPythonKernel):
         count = self._count()
         if shell.history_manager is not None:
             shell.history_manager.store_inputs(count, code, self.rewind.transform(code))
-        parent = self.get_parent()
         for message in restored.messages:
             kind = message["type"]
-            self.session.send(
-                self.iopub_socket, kind, renumbered(message, count), parent=parent, ident=self._topic(kind)
-            )
+            self._publish(kind, renumbered(message, count))
         shell.execution_count = count + 1
         asyncio.get_running_loop().call_soon(self.rewind.after_reply)
         reply: dict[str, Any] = {
@@ -199,9 +203,14 @@ class RewindKernel(IPythonKernel):
     # -- executed cells ----------------------------------------------------------------------
 
     async def _run(
-        self, code: str, report: CellReport, user_expressions: dict[str, Any] | None, allow_stdin: bool,
-        cell_meta: dict[str, Any] | None, cell_id: str | None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        code: str,
+        report: CellReport,
+        user_expressions: dict[str, Any] | None,
+        allow_stdin: bool,
+        cell_meta: dict[str, Any] | None,
+        cell_id: str | None,
+    ) -> dict[str, Any]:
         try:
             await self.rewind.begin(code, report, self._count())
         except RecomputeFailed as error:
@@ -216,26 +225,22 @@ class RewindKernel(IPythonKernel):
             sys.stdout.flush()
             sys.stderr.flush()
             messages = self.tap.end()
-            error = None
+            raised: CellError | None = None
             if reply.get("status") != "ok":
-                error = CellError(
+                raised = CellError(
                     str(reply.get("ename", "KeyboardInterrupt")),
                     str(reply.get("evalue", "")),
                     tuple(reply.get("traceback", ())),
                 )
-            self._forget_traceback()
             self.rewind.end(
-                error=error,
+                error=raised,
                 messages=messages,
-                interrupted=error is not None and error.ename == "KeyboardInterrupt",
+                interrupted=raised is not None and raised.ename == "KeyboardInterrupt",
             )
         if reply.get("status") == "ok" and user_expressions:
             assert self.shell is not None
             reply["user_expressions"] = self.shell.user_expressions(user_expressions)
         return reply
-
-    def _forget_traceback(self) -> None:
-        """Frames of a cell that raised would keep its values alive."""
 
     def _refuse(self, error: RecomputeFailed, report: CellReport) -> dict[str, Any]:
         report.action, report.reason = "failed", str(error)
@@ -245,9 +250,7 @@ class RewindKernel(IPythonKernel):
             "evalue": str(error),
             "traceback": [f"RecomputeFailed: {error}"],
         }
-        self.session.send(
-            self.iopub_socket, "error", content, parent=self.get_parent(), ident=self._topic("error")
-        )
+        self._publish("error", content)
         return {
             "status": "error",
             "execution_count": self._count(),

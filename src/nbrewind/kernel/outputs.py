@@ -58,10 +58,10 @@ class OutputTap:
         with self._lock:
             messages = self._messages
             last = messages[-1] if messages else None
-            if kind == "stream" and last is not None and last["type"] == "stream":
-                if last["content"]["name"] == content["name"]:
-                    last["content"]["text"] += content["text"]
-                    return
+            streams = kind == "stream" and last is not None and last["type"] == "stream"
+            if streams and last is not None and last["content"]["name"] == content["name"]:
+                last["content"]["text"] += content["text"]
+                return
             messages.append({"type": kind, "content": dict(content)})
 
 

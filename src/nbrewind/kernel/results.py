@@ -26,7 +26,10 @@ class LazyResults(dict[int, Any]):
         return self._memory.namespace[f"_{number}"]
 
     def get(self, number: int, default: Any = None) -> Any:
-        return self[number] if number in self else default
+        try:
+            return self[number]
+        except KeyError:
+            return default
 
     def __contains__(self, number: object) -> bool:
         return number in self._numbers()

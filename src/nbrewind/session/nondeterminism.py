@@ -10,10 +10,26 @@ from nbrewind.flow import code as codes
 
 CLOCK_AND_ENTROPY = frozenset(
     {
-        "time_ns", "perf_counter", "monotonic", "process_time", "now", "utcnow", "today", "uuid1", "uuid4", "urandom",
-        "SystemRandom", "token_hex", "token_bytes", "token_urlsafe", "randbits", "getpid", "localtime", "gmtime",
+        "time_ns",
+        "perf_counter",
+        "monotonic",
+        "process_time",
+        "now",
+        "utcnow",
+        "today",
+        "uuid1",
+        "uuid4",
+        "urandom",
+        "SystemRandom",
+        "token_hex",
+        "token_bytes",
+        "token_urlsafe",
+        "randbits",
+        "getpid",
+        "localtime",
+        "gmtime",
     }
-)  # fmt: skip
+)
 
 
 def nondeterministic_names(code: CodeType | None, memory: Any, reads: Iterable[str]) -> bool:

@@ -58,9 +58,10 @@ class Observer:
     ) -> Observed:
         """Walk ``values`` (the touched roots' objects) and all that they are linked to.
 
-        ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the cell (a write even if equal, R1); ``mutated`` ones
-        must count as written although their digest may be equal; ``creator`` identifies new
-        classes and handles; ``taken`` are identities still in use.
+        ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the
+        cell (a write even if equal, R1); ``mutated`` ones must count as written although their
+        digest may be equal; ``creator`` identifies new classes and handles; ``taken`` are
+        identities still in use.
         """
         memory = self.memory
         memory.world.begin_pass(creator, taken if taken is not None else ())
@@ -166,10 +167,19 @@ class Observer:
         return list(groups.values())
 
     def _component(
-        self, group: list[Root], walks: dict[Root, Walk], roots: dict[Root, Any], before: State,
-        bound: frozenset[Root], mutated: frozenset[Root], creator: str, record: str, count: int,
-        save: bool, observed: Observed,
-    ) -> None:  # fmt: skip
+        self,
+        group: list[Root],
+        walks: dict[Root, Walk],
+        roots: dict[Root, Any],
+        before: State,
+        bound: frozenset[Root],
+        mutated: frozenset[Root],
+        creator: str,
+        record: str,
+        count: int,
+        save: bool,
+        observed: Observed,
+    ) -> None:
         links = _links(group, walks)
         digests = {root: walks[root].digest() for root in group}
         reasons = {root: next(iter(walks[root].opaque), "") for root in group}
@@ -186,11 +196,9 @@ class Observer:
         if not opaque and not derived and self._unchanged(group, old, digests, links, mutated):
             observed.unchanged.update(old)
             return
-        if all(root.startswith("attr:") and root not in before.names for root in group) and not bound & set(
-            group
-        ):
-            if all(self.memory.attribute_baseline.get(root) == digests[root] for root in group):
-                return
+        baseline = self.memory.attribute_baseline
+        if all(root not in before.names and baseline.get(root) == digests[root] for root in group):
+            return  # a helper module's data as its import left it
         for root, version in old.items():
             if not is_result(root):
                 peers = {peer: link for peer, link in version.links.items() if not is_result(peer)}
@@ -233,9 +241,12 @@ class Observer:
 
     @staticmethod
     def _unchanged(
-        group: list[Root], old: dict[Root, Version], digests: dict[Root, str], links: dict[Root, dict[Root, str]],
+        group: list[Root],
+        old: dict[Root, Version],
+        digests: dict[Root, str],
+        links: dict[Root, dict[Root, str]],
         mutated: frozenset[Root],
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         if len(old) != len(group) or mutated.intersection(group):
             return False
         return all(

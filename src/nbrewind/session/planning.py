@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nbrewind.flow import code as codes
 from nbrewind.model import CellReport, Record, Root, Run, State
@@ -28,13 +29,15 @@ def plan_notebook(
     store: Store, cells: Sequence[PlanCell], root: Path, notebook: str = ""
 ) -> list[CellReport]:
     """What ``repeat`` of a notebook in ``root`` would do, cell by cell, and why."""
-    from IPython.core.inputtransformer2 import TransformerManager
+    from IPython.core import inputtransformer2
 
+    manager: Any = inputtransformer2
+    manager = manager.TransformerManager()
     runs = store.runs(notebook or None)
     run = runs[0] if runs else Run(id="")
     start = StartWorld(root.resolve(), run, store.digest_file, dict(os.environ))
     start.ignored = {str(store.path), notebook} if notebook else {str(store.path)}
-    return plan_cells(store, cells, start, TransformerManager().transform_cell, head=run.head)
+    return plan_cells(store, cells, start, manager.transform_cell, head=run.head)
 
 
 def plan_cells(
@@ -67,9 +70,12 @@ def plan_cells(
         count += 1
         key = codes.source_key(transform(cell.source))
         records = [
-            r for r in store.records(key)
-            if store.complete(r) and (r.error is None or replayable(r)) and not {"never", "environment"} & set(r.flags)
-        ]  # fmt: skip
+            r
+            for r in store.records(key)
+            if store.complete(r)
+            and (r.error is None or replayable(r))
+            and not {"never", "environment"} & set(r.flags)
+        ]
         report = _one(index, cell, records, state, unknown, start, branch)
         record = report[1]
         reports.append(report[0])
@@ -87,9 +93,14 @@ def plan_cells(
 
 
 def _one(
-    index: int, cell: PlanCell, records: list[Record], state: State, unknown: dict[Root, int], start: StartWorld,
+    index: int,
+    cell: PlanCell,
+    records: list[Record],
+    state: State,
+    unknown: dict[Root, int],
+    start: StartWorld,
     branch: frozenset[str],
-) -> tuple[CellReport, Record | None]:  # fmt: skip
+) -> tuple[CellReport, Record | None]:
     record, changed = choose(records, state, start, branch=branch)
     if record is None:
         for candidate in records:
@@ -146,5 +157,5 @@ def _guess_writes(
         pass
     last = records[0] if records else previous.get(index)
     if last is not None:
-        found |= {root for root in last.delta.names} | {f"file:{path}" for path in last.delta.files}
+        found |= set(last.delta.names) | {f"file:{path}" for path in last.delta.files}
     return found

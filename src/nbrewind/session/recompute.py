@@ -7,12 +7,14 @@ besides must have the recorded digests, or the value is not trusted.
 from __future__ import annotations
 
 import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 from nbrewind.errors import RecomputeFailed
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
+from nbrewind.session import prepare
 
 if TYPE_CHECKING:
     from nbrewind.session.core import Session
@@ -27,7 +29,7 @@ async def recompute(session: Session, root: Root) -> None:
         RecomputeFailed: its cells are unknown here, failed, or wrote something else.
     """
     steps = _steps(session, root)
-    memory = session.memory
+    memory, process = session.memory, session.process
     state, cell, running = session.state, memory.cell, session.running
     quiet, memory.quiet = memory.quiet, 0
     inside = dict(memory.user_values())
@@ -35,17 +37,20 @@ async def recompute(session: Session, root: Root) -> None:
     memory.namespace.drop_shims()
     stash = {name: dict.pop(memory.namespace, name) for name in inside}
     live, held = dict(memory.live), dict(memory.held)
-    with session._suspended():
-        ambient = {key: session.ambient.value(key) for key in session.ambient.snapshot()}
-    cell_files, session.files.cell = session.files.cell, None
-    recording, session.ambient.recording = session.ambient.recording, False
-    executing, session.tasks.executing = session.tasks.executing, False
+    with process.suspended():
+        ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
+    cell_files, process.files.cell = process.files.cell, None
+    recording, process.ambient.recording = process.ambient.recording, False
+    executing, process.tasks.executing = process.tasks.executing, False
     between, memory.between = memory.between, type(memory.between)()
     session.running = None
+    # Threads of an engine may need a name while its cells run again here.
+    lock, memory.lock = memory.lock, threading.RLock()
     try:
         for commit, record, before in steps:
             await _run_again(session, commit, record, before)
     finally:
+        memory.lock = lock
         rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
         memory.cell, session.running = cell, running
         memory.state = state
@@ -62,33 +67,33 @@ async def recompute(session: Session, root: Root) -> None:
         for name in shims:
             if not dict.__contains__(memory.namespace, name):
                 memory.namespace.shim(name)
-        session.files.cell = cell_files
-        session.ambient.recording = recording
-        session.tasks.executing = executing
+        process.files.cell = cell_files
+        process.ambient.recording = recording
+        process.tasks.executing = executing
         memory.between = between
         memory.quiet = quiet
         with memory.own_work():
-            session.layer.lay_down(state.files)
+            process.layer.lay_down(state.files)
             for key, value in ambient.items():
-                session.ambient.put(key, value)
+                process.ambient.put(key, value)
     for _, record, _ in steps:
-        if session_report := getattr(session, "current_report", None):
-            session_report.recomputed.append(record.id)
+        if session.report is not None:
+            session.report.recomputed.append(record.id)
 
 
 def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
     """The commits of the branch that made and touched the value, and for opaque inputs theirs."""
     version = session.state.names[root]
     wanted = set(version.chain)
-    by_record = {record.id: (commit, record, before) for commit, record, before in session.commits}
+    by_record = {record.id: (commit, record, before) for commit, record, before in session.history.commits}
     queue = list(wanted)
     while queue:
         one = queue.pop()
         found = by_record.get(one)
         if found is None:
             raise RecomputeFailed(
-                f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part of this run. "
-                "Run them again with `--force`."
+                f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part "
+                "of this run. Run them again with `--force`."
             )
         _, record, before = found
         for symbol in record.trace.reads:
@@ -103,21 +108,21 @@ def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
         raise RecomputeFailed(
             f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it."
         )
-    return [step for step in session.commits if step[1].id in wanted]
+    return [step for step in session.history.commits if step[1].id in wanted]
 
 
 async def _run_again(session: Session, commit: Commit, record: Record, before: State) -> None:
-    memory = session.memory
+    memory, process = session.memory, session.process
     memory.become(before)
     with memory.own_work():
-        session.layer.lay_down(before.files)
-    session.bring_process()
+        process.layer.lay_down(before.files)
+    process.bring()
     cell = memory.begin()
     old_classes = dict(memory.world.classes)
     transformed = session.transform(record.source)
-    code = session._compiled(transformed)
+    code = prepare.compiled(transformed, session.compile_flags())
     if code is not None:
-        session._prefault(code, frozenset())
+        prepare.prefault(memory, code)
     if session.run_silently is None:
         raise RecomputeFailed("no shell is attached to run cells again")
     try:
@@ -133,10 +138,18 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     trace_key = hash_parts(record.source_key, msgspec.json.encode(_plain(record), order="deterministic"))
     deleted = {n for n in cell.faulted if n not in values}
     keep = reachable(before, set(bound) | deleted)
-    observed = session.observer.observe(
-        dict(values), before=before, reads=cell.reads, bound=bound, mutated=frozenset(), creator=trace_key, record=record.id,
-        count=commit.execution_count, taken=keep, save=False,
-    )  # fmt: skip
+    observed = process.observer.observe(
+        dict(values),
+        before=before,
+        reads=cell.reads,
+        bound=bound,
+        mutated=frozenset(),
+        creator=trace_key,
+        record=record.id,
+        count=commit.execution_count,
+        taken=keep,
+        save=False,
+    )
     after = apply_delta(before, record.delta, commit.execution_count)
     for root, version in observed.versions.items():
         expected = after.names.get(root)

@@ -140,6 +140,11 @@ class FileLayer:
         gone = sorted(((k, s) for k, s in files.items() if s.kind == "absent"), reverse=True)
         return there + gone
 
+    def put_all(self, files: dict[str, FileState]) -> None:
+        """Make every path of the state what it is there; leftovers stay."""
+        for key, state in self._in_order(files):
+            self.put(key, state)
+
     def put_back(self, files: dict[str, FileState]) -> None:
         """Leftovers that the run never reached stay where they were."""
         for key, left in self.moved.items():

@@ -74,8 +74,7 @@ class Store:
 
     def digest_file(self, path: str) -> str:
         try:
-            st = os.stat(path)
-            k = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+            os.stat(path)
             return str(blake3(Path(path).read_bytes()).hexdigest()[:32])
         except OSError:
             return ""

@@ -25,7 +25,9 @@ from nbrewind.flow.names import lookup
 class LoadContext(Protocol):
     """The process into which an image is loaded."""
 
-    namespace: dict[str, Any]
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The user's namespace."""
 
     def class_of(self, root: str) -> type:
         """The one class object of an identity, loading its image if need be (R9)."""
@@ -258,8 +260,16 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
         cls.__abstractmethods__ = frozenset(state["abstract"])  # type: ignore[attr-defined]
 
 
-def make_enum(root: str, metaclass: type, name: str, bases: tuple[type, ...], qualname: str, module: str,
-              members: list[tuple[str, Any]], items: list[tuple[str, Any]]) -> type:  # fmt: skip
+def make_enum(
+    root: str,
+    metaclass: type,
+    name: str,
+    bases: tuple[type, ...],
+    qualname: str,
+    module: str,
+    members: list[tuple[str, Any]],
+    items: list[tuple[str, Any]],
+) -> type:
     """An enumeration of the notebook; its members are made once per identity."""
     context = current()
     known = context.existing_class(root)
@@ -270,9 +280,10 @@ def make_enum(root: str, metaclass: type, name: str, bases: tuple[type, ...], qu
     scope["__qualname__"] = qualname
     for key, value in [*[i for i in items if i[0] not in ("__module__", "__qualname__")], *members]:
         scope[key] = value
-    made = enum.EnumType.__new__(metaclass, name, bases, scope)  # type: ignore[call-overload]
+    maker: Any = enum.EnumType
+    made: type = maker.__new__(metaclass, name, bases, scope)
     context.register_class(root, made)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def make_namedtuple(
@@ -285,7 +296,8 @@ def make_namedtuple(
     known = context.existing_class(root)
     if known is not None:
         return known
-    made: type = collections.namedtuple(name, fields, defaults=defaults, module=module)  # type: ignore[misc]
+    factory: Any = collections.namedtuple
+    made: type = factory(name, fields, defaults=defaults, module=module)
     context.register_class(root, made)
     return made
 
@@ -302,9 +314,8 @@ def make_instance(cls: type, base: type | None, payload: Any) -> Any:
         return object.__new__(cls)
     if base is BaseException:
         return BaseException.__new__(cls, *payload)
-    if payload is None:
-        return base.__new__(cls)
-    return base.__new__(cls, payload)
+    maker: Any = base
+    return maker.__new__(cls) if payload is None else maker.__new__(cls, payload)
 
 
 def set_instance(obj: Any, state: dict[str, Any]) -> None:
@@ -401,9 +412,7 @@ def set_block(block: Any, refs: Any) -> None:
 
 def make_block_refs() -> Any:
     """pandas' register of the blocks that share one memory."""
-    from pandas._libs.internals import BlockValuesRefs
-
-    return BlockValuesRefs()
+    return importlib.import_module("pandas._libs.internals").BlockValuesRefs()
 
 
 def make_set(cls: type, items: list[Any]) -> Any:

@@ -65,7 +65,7 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
         raise NotStorable(f"{type(error).__name__} while loading: {str(error)[:200]}") from error
     finally:
         builders.pop()
-    return {root: value for root, value in loaded.items()}
+    return dict(loaded.items())
 
 
 def _header(image: bytes) -> Header:

@@ -234,10 +234,22 @@ def _class_body(world: DumpWorld, body: ClassBody) -> Any:
 
 _NAMEDTUPLE_OWN = frozenset(
     {
-        "__slots__", "_fields", "_field_defaults", "__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict",
-        "__getnewargs__", "__match_args__", "__module__", "__doc__", "__orig_bases__",
+        "__slots__",
+        "_fields",
+        "_field_defaults",
+        "__new__",
+        "_make",
+        "_replace",
+        "__replace__",
+        "__repr__",
+        "_asdict",
+        "__getnewargs__",
+        "__match_args__",
+        "__module__",
+        "__doc__",
+        "__orig_bases__",
     }
-)  # fmt: skip
+)
 
 
 def _namedtuple(root: str, cls: Any) -> Any:

@@ -1,0 +1,22 @@
+"""What a kernel is told when it starts (``NBREWIND_OPTIONS``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Options:
+    """Options of one kernel; see docs/architecture.md, "Messages"."""
+
+    notebook: str = ""
+    """Absolute path, empty when unknown."""
+    strict: bool = False
+    """Execute nondeterministic cells and their readers (R15)."""
+    engine: str | None = None
+    """``none`` refuses to start any engine."""
+    env: str = "compatible"
+    ignore: list[str] = field(default_factory=list)
+    """Paths that are no inputs: the file given with ``-o``."""
+    end_files: bool = True
+    """Whether files of restored cells are laid down at the end of the run."""

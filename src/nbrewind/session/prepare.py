@@ -1,0 +1,99 @@
+"""Before a cell runs: what has to be in the namespace, and what need not be any more."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from collections.abc import Iterator
+from types import CodeType
+
+from nbrewind import rules
+from nbrewind.flow import code as codes
+from nbrewind.session.memory import Memory
+
+_FRAME_LIBRARIES = frozenset(
+    {
+        "query",
+        "eval",
+        "sql",
+        "execute",
+        "formula",
+        "ols",
+        "from_formula",
+        "assign",
+        "timeit",
+        "run_line_magic",
+        "run_cell_magic",
+    }
+)
+"""Attributes whose users look names up in caller frames: strings may hold names then."""
+
+
+def compiled(transformed: str, flags: int) -> CodeType | None:
+    """The code of a cell for looking at its names, None if it does not compile."""
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        code: CodeType = compile(
+            transformed, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | flags, dont_inherit=True
+        )
+        return code
+    return None
+
+
+def prefault(memory: Memory, code: CodeType) -> None:
+    """Move in what the interpreter or a library would look up past the namespace."""
+    names = codes.attribute_names(code)
+    wanted = set(codes.prefault_names(code))
+    stored = codes.stored_names(code)
+    if rules.on("R14"):
+        wanted |= {n for n in stored if n in memory.state.names and memory.state.names[n].finaliser}
+    if names & _FRAME_LIBRARIES:
+        words = {word for text in string_constants(code) for word in _identifiers(text)}
+        wanted |= {word for word in words if word in memory.state.names}
+    for name in sorted(wanted):
+        memory.prefault(name)
+
+
+def evict(memory: Memory, code: CodeType) -> None:
+    """``x = big()`` must not hold the old ``x`` while it runs."""
+    for name in codes.stored_names(code) - codes.global_names(code):
+        version = memory.state.names.get(name)
+        if (
+            version is None
+            or not version.image
+            or version.links
+            or version.finaliser
+            or name not in memory.live
+        ):
+            continue
+        if memory.is_live(name) and not _loaded_by_functions(memory, name):
+            del memory.live[name]
+            memory.held.pop(name, None)
+
+
+def _loaded_by_functions(memory: Memory, name: str) -> bool:
+    return any(
+        name in codes.global_names(value.__code__)
+        for value in memory.live.values()
+        if hasattr(value, "__code__") and isinstance(value.__code__, CodeType)
+    )
+
+
+def string_constants(code: CodeType) -> Iterator[str]:
+    """All strings in a code object's constants."""
+    for inner in codes.codes_of(code):
+        for const in inner.co_consts:
+            if isinstance(const, str):
+                yield const
+            elif isinstance(const, tuple):
+                yield from (item for item in const if isinstance(item, str))
+
+
+def _identifiers(text: str) -> list[str]:
+    word, found = "", []
+    for letter in text + " ":
+        if letter.isidentifier() or (word and letter.isalnum()):
+            word += letter
+        elif word:
+            found.append(word)
+            word = ""
+    return found

@@ -1,0 +1,204 @@
+"""One kernel process: what it holds, what watches it, and how it is brought to the state."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nbrewind.errors import NBRewindError, NotStorable
+from nbrewind.flow.ambient import Ambient, digest_of
+from nbrewind.flow.digest import content_digest
+from nbrewind.flow.files import ABOVE_CELLS, FileWatch
+from nbrewind.flow.imports import ImportWatch
+from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
+from nbrewind.model import FileState, Run, State
+from nbrewind.session import modules
+from nbrewind.session.memory import Memory
+from nbrewind.session.observe import Observer
+from nbrewind.session.options import Options
+from nbrewind.session.world_files import FileLayer, StartWorld
+from nbrewind.store import Store
+from nbrewind.tasks.adapter import EngineAdapter, load_adapters
+from nbrewind.tasks.context import TaskContext
+
+
+class Process:
+    """Memory, files, ambient items and engines of one process."""
+
+    def __init__(self, store: Store, root: Path, run: Run, options: Options) -> None:
+        self.store = store
+        self.root = root
+        self.options = options
+        self.recording = False
+        """Whether a cell of the user executes now."""
+        self.behind = False
+        """Whether a restored cell changed S and the process has not been brought to it yet."""
+        self.memory = Memory(store)
+        self.memory.suspend = self.suspended
+        self.memory.rebuild_handle_with = self._rebuild_handle
+        self.observer = Observer(self.memory)
+        self.ambient = Ambient(str(root))
+        self.files = FileWatch(
+            root, store_file=store.put_file, digest_file=store.digest_file, ignore=self._ignored()
+        )
+        self.files.is_user_frame = self._is_user_frame
+        self.tasks = TaskContext(store, root)
+        self.tasks.file_state = self._file_now
+        self.tasks.default_client = self._restore_handles
+        self.start = StartWorld(root, run, store.digest_file, self.ambient.base_env)
+        self.start.ignored = self.files.ignored
+        self.layer = FileLayer(self.start, store)
+        self.imports = ImportWatch()
+        self.adapters: list[EngineAdapter] = []
+        self.engine_state: frozenset[str] = frozenset()
+        """Module attributes that belong to engines and are no state of the notebook."""
+        self._install()
+
+    @property
+    def state(self) -> State:
+        """S, the current state."""
+        return self.memory.state
+
+    def _ignored(self) -> list[str]:
+        paths = [*self.options.ignore, str(self.store.path)]
+        return [*paths, self.options.notebook] if self.options.notebook else paths
+
+    def _install(self) -> None:
+        self.imports.install()
+        self.imports.any_callbacks.append(self._imported)
+        self.ambient.watch_environment(self._caused_by_user)
+        self.ambient.watch_seeds("rng:random", random, "seed")
+        self.imports.when("numpy.random", self._numpy_random)
+        self.adapters = load_adapters()
+        owned: set[str] = set()
+        for adapter in self.adapters:
+            owned |= {f"attr:{name}" for name in getattr(adapter, "engine_state", ())}
+            for name in adapter.modules:
+                self.imports.when(name, lambda _, adapter=adapter: self._engine_imported(adapter))  # type: ignore[misc]
+        self.engine_state = frozenset(owned)
+
+    def _file_now(self, path: str) -> FileState:
+        """What the state, else the start world, says a path holds (R6)."""
+        key = self.portable(path)
+        return self.state.files.get(key) or self.start.file(key, content=True)
+
+    def _restore_handles(self) -> None:
+        """An engine is used without naming its client: restored handles must exist then."""
+        for root, version in list(self.state.names.items()):
+            if any(dep.startswith("handle:") for dep in version.deps) and not self.memory.is_live(root):
+                with contextlib.suppress(NBRewindError):
+                    self.memory.materialise(root)
+
+    def _rebuild_handle(self, identity: str, kind: str, recipe: Any) -> Any:
+        engine = kind.partition(".")[0]
+        if self.options.engine == "none":
+            raise NotStorable(f"a {kind} is needed, and --engine none refuses to start any")
+        for adapter in self.adapters:
+            if adapter.name == engine:
+                return adapter.rebuild(kind, recipe)
+        raise NotStorable(f"the engine {engine!r} is not installed here")
+
+    def _numpy_random(self, module: Any) -> None:
+        """Its state at import is what the cell that imports it starts from."""
+        self.ambient.watch_seeds("rng:numpy", module, "seed")
+        item = self.ambient.item("rng:numpy")
+        if item is not None and self.ambient.available(item):
+            self.ambient.start.setdefault(item.key, digest_of(item.get()))
+
+    def _engine_imported(self, adapter: EngineAdapter) -> None:
+        with self.suspended():
+            adapter.install(self.tasks)
+            for package in {name.partition(".")[0] for name in adapter.modules}:
+                retake_baselines(package)
+            for cls, describe in adapter.handles().items():
+                self.memory.world.handle_types[cls] = describe
+
+    def _imported(self, module: Any) -> None:
+        self.ambient.refresh()
+        name = module.__name__
+        for item in self.ambient.items:
+            value = self.state.ambient.get(item.key) if item.module == name else None
+            if value is not None and value.image and self.ambient.available(item):
+                with self.suspended():
+                    item.put(pickle.loads(self.store.get(value.image)))
+        if is_local_module(name):
+            with self.suspended():
+                for root, value in modules.local_data({name}).items():
+                    with contextlib.suppress(NBRewindError):
+                        self.memory.attribute_baseline[root] = content_digest(value)
+
+    def _is_user_frame(self, frame: FrameType) -> bool:
+        if frame.f_globals is self.memory.namespace:
+            return True
+        name = frame.f_code.co_filename
+        return not name.startswith("<") and not is_library_path(name)
+
+    def _caused_by_user(self) -> bool:
+        if not self.recording or self.memory.quiet or self.files.is_quiet():
+            return False
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
+                return False
+            if not name.startswith("<frozen") and self._is_user_frame(frame):
+                return True
+            frame = frame.f_back
+        return False
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Own loads open files, draw random numbers and read variables: none of it counts."""
+        recording, self.ambient.recording = self.ambient.recording, False
+        try:
+            with self.files.quiet():
+                yield
+        finally:
+            self.ambient.recording = recording
+
+    def modules_in_state(self) -> set[str]:
+        """Modules that names of the state are bound to, already loaded ones."""
+        found = {root[4:] for root in self.state.names if root.startswith("mod:")}
+        for root, value in list(self.memory.live.items()):
+            if type(value).__name__ == "module" and ":" not in root:
+                found.add(value.__name__)
+        return found
+
+    def bring(self) -> None:
+        """Order matters: path and folder, files, imports, module attributes, then ambient again."""
+        memory = self.memory
+        self.behind = False
+        with memory.own_work():
+            self.layer.lay_down(self.state.files)
+            self._put_ambient(("sys.path", "cwd"))
+            for root in [r for r in self.state.names if r.startswith("attr:")]:
+                if not memory.is_live(root):
+                    memory.materialise(root)
+            for root in [r for r in memory.held if r.startswith("attr:") and r not in self.state.names]:
+                modules.reset_attribute(root)
+                del memory.held[root]
+            self._put_ambient(None)
+
+    def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
+        ambient, state = self.ambient, self.state
+        now = ambient.snapshot()
+        for key, value in state.ambient.items():
+            if keys is not None and key not in keys:
+                continue
+            if now.get(key) != value.digest and value.image:
+                ambient.put(key, pickle.loads(self.store.get(value.image)))
+        for key, digest in now.items():
+            if keys is not None and key not in keys:
+                continue
+            if key not in state.ambient and not key.startswith("rng:") and not ambient.is_base(key, digest):
+                ambient.reset(key)
+
+    def portable(self, path: str) -> str:
+        """The name of a path in records."""
+        return self.files.key(self.files.path(path))

@@ -1,0 +1,431 @@
+"""After a cell ran: its record, from what the watches saw and the observer found."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import time
+from dataclasses import dataclass, replace
+from types import CodeType
+from typing import Any
+
+import msgspec
+
+from nbrewind import rules
+from nbrewind.flow import code as codes
+from nbrewind.flow.ambient import SECRET, digest_of
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.files import CellFiles
+from nbrewind.flow.names import BASELINES, is_local_module
+from nbrewind.model import (
+    AmbientValue,
+    CellError,
+    CellReport,
+    Delta,
+    FileState,
+    Record,
+    Root,
+    State,
+    TaskCounts,
+    Trace,
+    Version,
+)
+from nbrewind.plan.algebra import apply_delta, digest_in, expand, is_result, reachable, to_symbol
+from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NAMES, names_digest
+from nbrewind.session import modules
+from nbrewind.session.history import History
+from nbrewind.session.memory import CellReads
+from nbrewind.session.nondeterminism import nondeterministic_names
+from nbrewind.session.observe import Observed
+from nbrewind.session.process import Process
+from nbrewind.session.world_files import equal
+
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Running:
+    """A cell that executes."""
+
+    source: str
+    transformed: str
+    key: str
+    code: CodeType | None
+    report: CellReport
+    count: int
+    before: State
+    imports: set[str]
+    names: frozenset[str]
+    """All names that the code mentions, attributes included."""
+    loaded: set[str]
+    """Local modules that were imported before."""
+    ambient: dict[str, str]
+    """Digests of the ambient items before it."""
+    started: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a cell ended, as the kernel and the watches saw it."""
+
+    error: CellError | None
+    messages: list[Message]
+    interrupted: bool
+    seconds: float
+    files: CellFiles
+    counts: TaskCounts
+    tasks: tuple[str, ...]
+
+
+class Recorder:
+    """Makes records for one process."""
+
+    def __init__(self, process: Process, history: History) -> None:
+        self.process = process
+        self.history = history
+        self.store = process.store
+        self.memory = process.memory
+        self.observer = process.observer
+        self.ambient = process.ambient
+        self.files = process.files
+        self.tasks = process.tasks
+        self.layer = process.layer
+        self._counter = 0
+
+    def record(self, running: Running, outcome: Outcome) -> Record:
+        """Observe the cell's effects; the state and the live values are at them afterwards."""
+        memory, before, count, files = self.memory, running.before, running.count, outcome.files
+        cell, memory.cell = memory.cell, None
+        assert cell is not None
+        values = memory.park()
+        flags: list[str] = []
+        notes: list[str] = []
+        own_result = f"_{count}"
+        has_result = own_result in values
+        aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}
+        for name in aliases:
+            if name in values and id(values[name]) == cell.faulted[name]:
+                root = memory.resolve(name)
+                del values[name]
+                if root is not None:
+                    cell.reads.add(root)
+        stored = codes.stored_names(running.code) if running.code is not None else frozenset()
+        bound, mutated = set(), set()
+        for name, value in values.items():
+            if name not in cell.faulted or cell.faulted[name] != id(value):
+                bound.add(name)
+            elif name in stored:
+                mutated.add(name)
+        deleted = {n for n in cell.faulted if n not in values and n not in aliases and n in before.names}
+        for name in values:
+            memory.live[name] = values[name]
+        libs = {"lib:" + name.partition(".")[0] for name in running.imports}
+        read = expand(before, set(cell.reads) | libs)
+        new_modules = modules.local_modules() - running.loaded
+        trace = self._trace(running, cell, read, before, files, flags, new_modules)
+        trace_key = hash_parts(running.key, msgspec.json.encode(trace, order="deterministic"))
+        self._counter += 1
+        record_id = hash_parts(trace_key, self.history.run.id, str(self._counter))
+        touched_values = dict(values)
+        for root in cell.reads:
+            if root in memory.live and root not in deleted:
+                touched_values[root] = memory.live[root]
+        attributes = self._attributes(running, read, new_modules, before)
+        observed = self.observer.observe(
+            touched_values,
+            before=before,
+            reads=cell.reads,
+            bound=frozenset(bound),
+            mutated=frozenset(mutated),
+            creator=trace_key,
+            record=record_id,
+            count=count,
+            taken=reachable(before, bound | deleted),
+            attributes=attributes,
+        )
+        notes += observed.notes
+        trace = replace(trace, whole=observed.whole)
+        delta = self._delta(
+            running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
+        )
+        self._classify(running, cell, outcome, flags)
+        outputs = (
+            self.store.put(json.dumps(outcome.messages, sort_keys=True).encode()) if outcome.messages else ""
+        )
+        record = Record(
+            id=record_id,
+            source_key=running.key,
+            source=running.source,
+            trace=trace,
+            delta=delta,
+            outputs=outputs,
+            error=outcome.error,
+            seconds=outcome.seconds,
+            created=time.time(),
+            flags=tuple(dict.fromkeys(flags)),
+            notes=tuple(notes),
+            tasks=outcome.tasks,
+            environment=self.history.run.environment,
+        )
+        after = apply_delta(before, delta, count)
+        self.history.reach(delta.files, dict(files.found), self.process.start, self.layer)
+        memory.state = after
+        self.hold(observed, bound | deleted, after)
+        return record
+
+    def hold(self, observed: Observed, replaced: set[Root], after: State) -> None:
+        """Live values are now at the versions just recorded."""
+        memory = self.memory
+        for root in replaced:
+            if root not in after.names:
+                memory.live.pop(root, None)
+                memory.held.pop(root, None)
+                self.observer.forget(root)
+        for root in (*observed.versions, *observed.unchanged):
+            version = after.names.get(root)
+            if version is not None:
+                memory.held[root] = version
+        for root in [r for r in memory.held if r not in after.names]:
+            memory.held.pop(root)
+            memory.live.pop(root, None)
+
+    def _trace(
+        self,
+        running: Running,
+        cell: CellReads,
+        read: set[Root],
+        before: State,
+        files: CellFiles,
+        flags: list[str],
+        new_modules: set[str],
+    ) -> Trace:
+        reads: dict[Root, str] = {}
+        for root in sorted(read):
+            digest = digest_in(before, root)
+            if digest is not None:
+                reads[to_symbol(root, before.results)] = digest
+        links = []
+        for root in sorted(read):
+            version = before.names.get(root)
+            for peer, link in version.links.items() if version is not None else ():
+                a, b = to_symbol(root, before.results), to_symbol(peer, before.results)
+                if peer in read and a < b:
+                    links.append((a, b, link))
+        absent = sorted(name for name in cell.absent if name not in before.names)
+        ambient: dict[str, str] = {}
+        for name, value in self.ambient.env_reads.items():
+            key = "env:" + name
+            ambient[key] = "absent" if value is None else hash_parts(value)
+        for key, state in before.ambient.items():
+            package = PACKAGE_ITEMS.get(key)
+            if not key.startswith(("env:", "rng:")) and (package is None or "lib:" + package in reads):
+                ambient[key] = state.digest
+        ambient.update(self._random_reads(running, before, flags, read))
+        if cell.position:
+            ambient["position"] = hash_parts(str(running.count))
+            flags.append("position")
+        task_reads, _ = self.tasks.cell_files()
+        file_reads = {**{self.process.portable(p): s for p, s in task_reads.items()}, **files.reads}
+        for name in new_modules:
+            for path in modules.module_files(name):
+                key = self.files.key(path)
+                if key not in file_reads and key not in files.found:
+                    file_reads[key] = self.files.state(path)
+        return Trace(
+            reads=reads,
+            links=links,
+            absent=tuple(absent),
+            all_names=names_digest(before) if cell.iterated else "",
+            files=file_reads,
+            probes={p: s for p, s in files.probes.items() if p not in file_reads},
+            listings=files.listings,
+            ambient=ambient,
+        )
+
+    def _random_reads(
+        self, running: Running, before: State, flags: list[str], read: set[Root]
+    ) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for item in self.ambient.items:
+            if not item.random or not self.ambient.available(item):
+                continue
+            now = digest_of(item.get())
+            if now == running.ambient.get(item.key) or item.key in self.ambient.seeded:
+                continue
+            if item.key == "rng:random" and self._engine_drew(read, running):
+                continue
+            known = before.ambient.get(item.key)
+            found[item.key] = known.digest if known is not None else ""
+            if known is None:
+                flags.append("nondeterministic")
+        return found
+
+    def _engine_drew(self, read: set[Root], running: Running) -> bool:
+        """Engines' own threads draw from ``random``; a notebook that does not name it did not."""
+        engines = {"lib:dask", "lib:distributed", "lib:parsl", "lib:ray"}
+        return bool(read & engines) and "lib:random" not in read
+
+    def _attributes(
+        self, running: Running, read: set[Root], new_modules: set[str], before: State
+    ) -> list[Root]:
+        """Module attributes that the cell may have set or changed (R8)."""
+        if not rules.on("R8"):
+            return []
+        packages = {root[4:] for root in read if root.startswith("lib:")} | {
+            name.partition(".")[0] for name in running.imports
+        }
+        wanted = {n for n in list(sys.modules) if n.partition(".")[0] in packages and n in BASELINES}
+        wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
+        stored = self._attributes_stored(running, read)
+        found = {
+            root: value
+            for root, value in modules.patched(wanted).items()
+            if root.rpartition(":")[2] in stored
+        }
+        found.update(modules.local_data(wanted))
+        found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
+        if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):
+            found[modules.FIGURES] = None
+        return [root for root in sorted(found) if root not in self.process.engine_state]
+
+    def _attributes_stored(self, running: Running, read: set[Root]) -> set[str]:
+        """Names of attributes that the cell's code, or a function that it read, sets."""
+        queue = [running.code] if running.code is not None else []
+        for root in read:
+            inner = getattr(self.memory.live.get(root), "__code__", None)
+            if isinstance(inner, CodeType):
+                queue.append(inner)
+        return {name for code in queue for name in codes.stored_attributes(code)}
+
+    def _delta(
+        self,
+        running: Running,
+        observed: Observed,
+        deleted: set[str],
+        before: State,
+        files: CellFiles,
+        trace: Trace,
+        flags: list[str],
+        has_result: bool,
+        attributes: list[Root],
+        new_modules: set[str],
+    ) -> Delta:
+        count, results = running.count, before.results
+        names: dict[Root, Version] = {}
+        result: Version | None = None
+        for root, version in observed.versions.items():
+            links = {to_symbol(peer, results, count): link for peer, link in version.links.items()}
+            version = replace(version, links=links)
+            symbol = to_symbol(root, results, count)
+            if symbol == "_*":
+                result = version
+            elif symbol.startswith("_") and is_result(root) and root not in before.names:
+                continue
+            else:
+                names[symbol] = version
+        gone = set(deleted)
+        for root in before.names:
+            known = root in observed.versions or root in observed.unchanged
+            if root in attributes and not known and not self._attribute_exists(root):
+                gone.add(root)
+        wanted = {dep for v in names.values() for dep in v.deps if dep.startswith("mod:")}
+        for root in {*wanted, *("mod:" + name for name in new_modules)}:
+            fresh = root not in before.names or root[4:] in new_modules
+            if fresh and is_local_module(root[4:]):
+                names[root] = Version(
+                    digest=modules.module_digest(root[4:]),
+                    image="",
+                    summary="module",
+                    deps=tuple(sorted("lib:" + p for p in modules.libraries_of(root[4:]))),
+                )
+        preview = apply_delta(before, Delta(names=names, deleted=tuple(gone), result=result), count)
+        alive = reachable(preview)
+        gone |= {root for root in before.names if root.startswith("cls:") and root not in alive}
+        names = {root: v for root, v in names.items() if not root.startswith("cls:") or root in alive}
+        return Delta(
+            names=names,
+            deleted=tuple(sorted(gone)),
+            files=self._files_written(files, before),
+            ambient=self._ambient_written(running, before, flags),
+            result=result,
+        )
+
+    @staticmethod
+    def _attribute_exists(root: Root) -> bool:
+        try:
+            return bool(modules.get_attribute(root)) or root != modules.FIGURES
+        except LookupError:
+            return False
+
+    def _files_written(self, files: CellFiles, before: State) -> dict[str, FileState]:
+        written: dict[str, FileState] = {}
+        paths = dict.fromkeys(files.found)
+        # A handle opened by an earlier cell (or by recomputation) writes without an event.
+        for key in {*self.files.written, *before.files}:
+            if key in paths or self.layer.untouched(key):
+                continue
+            known = before.files.get(key) or self.history.run.left.get(key)
+            if known is not None and not equal(known, self.files.state(self.files.path(key))):
+                paths[key] = None
+        if files.tree is not None:
+            after = self.files.scan()
+            paths.update({key: None for key in after if files.tree.get(key) != after[key]})
+            paths.update({key: None for key in files.tree if key not in after})
+        _, outputs = self.tasks.cell_files()
+        paths.update({self.process.portable(path): None for path in outputs})
+        for key in paths:
+            written[key] = self.files.state(self.files.path(key), keep=True)
+            if written[key].kind == "file":
+                self.files.written.add(key)
+            self.layer.remember(key, written[key])
+        return written
+
+    def _ambient_written(self, running: Running, before: State, flags: list[str]) -> dict[str, AmbientValue]:
+        written: dict[str, AmbientValue] = {}
+        with self.process.suspended():
+            after = self.ambient.snapshot()
+            for key, digest in after.items():
+                if running.ambient.get(key) == digest:
+                    continue
+                item = self.ambient.item(key)
+                if (
+                    item is not None
+                    and item.random
+                    and key == "rng:random"
+                    and self._engine_drew(
+                        {"lib:" + p for p in running.imports} | set(running.report.reads), running
+                    )
+                ):
+                    continue
+                if running.ambient.get(key) is None and self.ambient.is_base(key, digest):
+                    continue
+                if key.startswith("env:") and SECRET.search(key):
+                    flags.append("never")
+                    continue
+                if self.ambient.is_base(key, digest) and not (item is not None and item.random):
+                    written[key] = AmbientValue("")
+                    continue
+                written[key] = AmbientValue(
+                    digest, self.store.put(pickle.dumps(self.ambient.value(key), protocol=5))
+                )
+            for key in before.ambient:
+                if key.startswith("env:") and key not in after:
+                    written[key] = AmbientValue("")
+        return written
+
+    def _classify(self, running: Running, cell: CellReads, outcome: Outcome, flags: list[str]) -> None:
+        files, counts = outcome.files, outcome.counts
+        if nondeterministic_names(running.code, self.memory, cell.reads):
+            flags.append("nondeterministic")
+        if files.external:
+            flags.append("external")
+        if outcome.interrupted:
+            flags.append("interrupted")
+        if counts.run or counts.served or counts.failed:
+            flags.append("engine")
+        if files.reads or files.probes or files.listings or files.found:
+            flags.append("files")
+        text = running.source
+        if any(word in text for word in ("%pip", "!pip", "%conda", "pip install")):
+            flags.append("environment")
