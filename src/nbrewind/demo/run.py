@@ -86,7 +86,8 @@ def _show(folder: Path, out: Console, *, as_json: bool) -> int:
     _edit(notebook)
     out.print(edit_text(*EDIT))
     third = _drive("repeat", notebook, out, "3  nbrewind repeat, one constant changed")
-    out.print(repeat_table(third.title, third.report, _sources(notebook)))
+    audited = {cell["cell_id"]: cell["seconds"] for cell in first.report["cells"]}
+    out.print(repeat_table(third.title, third.report, _sources(notebook), audited))
     runs = (first, second, third)
     out.print(summary([(one.title, one.seconds, one.report) for one in runs]))
     if as_json:

@@ -28,8 +28,13 @@ def _why(cell: dict[str, Any]) -> str:
     return "changed: " + ", ".join(changed[:4]) + (" …" if len(changed) > 4 else "")
 
 
-def repeat_table(title: str, report: dict[str, Any], sources: list[str]) -> Table:
-    """Per cell: what happened and why, tasks served and run, seconds now against seconds recorded."""
+def repeat_table(
+    title: str, report: dict[str, Any], sources: list[str], audited: dict[str, float] | None = None
+) -> Table:
+    """Per cell: what happened and why, tasks served and run, seconds now against seconds recorded.
+
+    ``audited`` are the seconds of the first run by cell id: an edited cell has no record, but was there.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     table.add_column("cell", justify="right")
     table.add_column("source", no_wrap=True)
@@ -43,6 +48,9 @@ def repeat_table(title: str, report: dict[str, Any], sources: list[str]) -> Tabl
         index = cell["index"]
         headline = first_line(_without_magics(sources[index]), 34) if 0 <= index < len(sources) else ""
         served, ran = _tasks(cell)
+        recorded = cell.get("recorded_seconds")
+        if recorded is None:
+            recorded = (audited or {}).get(cell["cell_id"])
         table.add_row(
             str(index),
             Text(headline, overflow="ellipsis"),
@@ -51,7 +59,7 @@ def repeat_table(title: str, report: dict[str, Any], sources: list[str]) -> Tabl
             served,
             ran,
             duration(cell.get("seconds")),
-            duration(cell.get("recorded_seconds")),
+            duration(recorded),
         )
     return table
 
