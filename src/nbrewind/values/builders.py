@@ -7,6 +7,7 @@ anew; none runs a decorator, a metaclass or ``__init_subclass__`` again (R9).
 
 from __future__ import annotations
 
+import ast
 import enum
 import importlib
 import linecache
@@ -107,16 +108,24 @@ _COMPILED: dict[tuple[str, str, int], list[CodeType]] = {}
 
 
 def compile_source(filename: str, source: str, flags: int) -> list[CodeType]:
-    """All code objects of a cell, in order, compiled as the notebook compiled it."""
+    """All code objects of a cell, in order, compiled as the notebook compiled it.
+
+    IPython compiles a cell statement by statement, which shows in the instructions: a name
+    that the same unit imports is called in another way.
+    """
     key = (filename, source, flags)
     found = _COMPILED.get(key)
     if found is None:
-        import ast
-
-        compiled = compile(
-            source, filename, "exec", flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-        )
-        found = list(codes.codes_of(compiled))
+        found = []
+        for statement in ast.parse(source).body:
+            unit = compile(
+                ast.Module([statement], []),
+                filename,
+                "exec",
+                flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                dont_inherit=True,
+            )
+            found += codes.codes_of(unit)
         _COMPILED[key] = found
     return found
 
