@@ -89,12 +89,16 @@ class Story:
         reports, edited = self.run(way, "nbrewind-repeat")
         assert by_action(reports, ids) == {"executed": changed, "restored": set(ids) - changed}
         ran = site.counts() - self.first
+        assert len(site.nodes()) == 4, (
+            "the tasks that had to run ran elsewhere than on the notebook's cluster"
+        )
         assert results_only(edited) == results_only(self.plain()), "not what a plain kernel gives"
 
         site.edit(*reversed(self.edit))
         reports, back = self.run(way, "nbrewind-repeat")
         assert by_action(reports, ids) == {"restored": set(ids)}
         assert site.counts() == self.first + ran, "going back to an old value is a hit"
+        assert len(site.nodes()) == 4
         assert results_only(back) == results_only(audited)
         return ran
 

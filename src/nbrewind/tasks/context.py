@@ -255,9 +255,11 @@ class TaskContext:
         changed: dict[str, None] = {}
         missing: list[Digest] = []
         for key in keys:
-            entries = [e for e in self.store.tasks(key) if e.result and not e.error and self._present(e)]
+            known = self.store.tasks(key)
+            entries = [e for e in known if e.result and not e.error and self._present(e)]
             if not entries:
-                missing.append(key)
+                if not any(e.error for e in known):  # the cell's record tells how a failure ended
+                    missing.append(key)
                 continue
             stale = [self.changed(entry) for entry in reversed(entries)]
             if all(stale):
