@@ -260,6 +260,9 @@ def _find_client(original: Callable[..., Any]) -> Any:
 
 
 def _on_a_loop() -> bool:
+    """Whether this is a thread that runs an engine's loop; a kernel runs the cells themselves in its own."""
+    if threading.current_thread() is threading.main_thread():
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:
