@@ -89,9 +89,7 @@ class Story:
         reports, edited = self.run(way, "nbrewind-repeat")
         assert by_action(reports, ids) == {"executed": changed, "restored": set(ids) - changed}
         ran = site.counts() - self.first
-        assert len(site.nodes()) == 4, (
-            "the tasks that had to run ran elsewhere than on the notebook's cluster"
-        )
+        assert len(site.nodes()) == 4, "tasks ran elsewhere than on the notebook's cluster"
         assert results_only(edited) == results_only(self.plain()), "not what a plain kernel gives"
 
         site.edit(*reversed(self.edit))
