@@ -26,6 +26,7 @@ from nbrewind.session.world_files import FileLayer, StartWorld
 from nbrewind.store import Store
 from nbrewind.tasks.adapter import EngineAdapter, load_adapters
 from nbrewind.tasks.context import TaskContext
+from nbrewind.values import images
 
 
 class Process:
@@ -33,6 +34,7 @@ class Process:
 
     def __init__(self, store: Store, root: Path, run: Run, options: Options) -> None:
         self.store = store
+        store.references = images.references
         self.root = root
         self.options = options
         self.recording = False

@@ -1,1 +1,5 @@
-from nbrewind.store.quick import Store as Store
+"""Content-addressed objects and the catalog of records, history and tasks."""
+
+from nbrewind.store.store import Store
+
+__all__ = ["Store"]
