@@ -60,7 +60,7 @@ class Case:
 def cases(sizes: Sizes) -> list[Case]:
     """All cases in the order of the report; related ones share the kernel pair's namespace."""
     n = sizes.statements
-    gigabyte = f"np.full(({sizes.rows}, {sizes.columns}), 1.5)"
+    gigabyte = f"np.full(({sizes.rows}, {sizes.columns}), {{n}} + 1.5)"
     loop = sizes.repeats
     heavy = sizes.heavy_repeats
     return [
