@@ -15,6 +15,8 @@ from typing import Any
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 TIMINGS = re.compile(r"^(CPU times|Wall time|Compiler time|Parser).*$", re.M)
 LIMIT = 12
+UNAVAILABLE = "cannot be had here"
+"""Marks a name that the kernel refused to give, openly, with the reason."""
 
 DESCRIBE = (Path(__file__).with_name("describe.py")).read_text(encoding="utf-8")
 
@@ -102,6 +104,8 @@ def values(
                 match.found.append(f"{name}: absent in the reference, here {brief(right[name], other)}")
             elif name not in right:
                 match.found.append(f"{name}: {brief(left[name], reference)} in the reference, absent here")
+            elif right[name][0] == "unavailable" != left[name][0]:
+                match.found.append(f"{name}: {UNAVAILABLE} ({right[name][1]})")
             else:
                 match.walk(left[name], right[name], name)
     for key in sorted({*reference["ambient"], *other["ambient"]}):

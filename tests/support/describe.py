@@ -504,8 +504,14 @@ def describe(root="", seeded=()):
     sys.setrecursionlimit(max(limit, 20000))
     try:
         for name in sorted(n for n in list(space) if isinstance(n, str)):
-            if not SKIP_NAMES.match(name):
-                names[name] = walk.value(space[name])
+            if SKIP_NAMES.match(name):
+                continue
+            try:
+                value = space[name]
+            except Exception as problem:
+                names[name] = ["unavailable", f"{type(problem).__name__}: {problem}"]
+            else:
+                names[name] = walk.value(value)
         results = {}
         for number in sorted(n for n in list(space.get("Out", {})) if isinstance(n, int)):
             results[f"Out[{number}]"] = walk.value(space["Out"][number])
