@@ -60,4 +60,11 @@ class NotStorable(NBRewindError):
 
 
 class RecomputeFailed(NBRewindError):
-    """Cells that were run again to rebuild a value did not do what they did before."""
+    """Cells that were run again to rebuild a value did not do what they did before.
+
+    ``cells`` are the indices of cells that a headless run should force when it starts over (R5).
+    """
+
+    def __init__(self, message: str, cells: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.cells = cells

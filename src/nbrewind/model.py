@@ -89,6 +89,8 @@ class Trace:
     listings: dict[str, Digest] = field(default_factory=dict)
     ambient: dict[str, Digest] = field(default_factory=dict)
     """Ambient items by key (``env:SEED``, ``rng:random``, ``cwd``); empty digest = absent."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """Versions of the installed packages that the cell's code and values use (R13)."""
 
 
 @dataclass(frozen=True, slots=True)

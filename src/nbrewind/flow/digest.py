@@ -30,6 +30,7 @@ from types import (
 )
 from typing import Any, Protocol
 
+from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow.names import is_local_module, package_of, reference
@@ -106,7 +107,8 @@ class Walk:
             return
         self.buf += b"?"
         self.opaque.setdefault(reason)
-        self.reach(obj)
+        if rules.on("R4"):
+            self.reach(obj)
 
     def reach(self, obj: Any) -> None:
         """Number every mutable object behind ``obj`` that the collector can see (R4)."""

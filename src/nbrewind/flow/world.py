@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from nbrewind import rules
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.namespace import Namespace
 
@@ -45,12 +46,14 @@ class World:
         root = self._roots.get(cls)
         if root is None:
             occurrence = 0
-            while True:
+            while rules.on("R9"):
                 identity = hash_parts("class", self.creator, cls.__qualname__, str(occurrence))
                 root = f"cls:{identity}#{cls.__qualname__}"
                 if root not in self.taken:
                     break
                 occurrence += 1
+            else:
+                root = f"cls:{hash_parts('class', cls.__qualname__)}#{cls.__qualname__}"
             self.taken.add(root)
             self.register_class(root, cls)
             self.new_classes.append(root)

@@ -51,7 +51,6 @@ class RewindKernel(IPythonKernel):
         kwargs["user_module"] = MainModule(namespace)
         super().__init__(**kwargs)
         self._report: CellReport | None = None
-        self._start_over: list[int] = []
         self._cell_lock = threading.RLock()
         self.tap = OutputTap(self.session)
         self._connect()
@@ -122,7 +121,7 @@ class RewindKernel(IPythonKernel):
         cell_id: str | None = None,
     ) -> dict[str, Any]:
         """Run or restore one cell; silent and unhistoried requests leave no record."""
-        self._report, self._start_over = None, []
+        self._report, self.rewind.start_over = None, ()
         if silent or not store_history or code.lstrip().startswith(OWN_MAGICS):
             try:
                 self.rewind.catch_up()
@@ -244,7 +243,6 @@ class RewindKernel(IPythonKernel):
 
     def _refuse(self, error: RecomputeFailed, report: CellReport) -> dict[str, Any]:
         report.action, report.reason = "failed", str(error)
-        self._start_over = list(getattr(error, "cells", ()))
         content = {
             "ename": type(error).__name__,
             "evalue": str(error),
@@ -280,8 +278,8 @@ class RewindKernel(IPythonKernel):
         metadata = super().finish_metadata(parent, metadata, reply_content)
         if self._report is not None:
             metadata["nbrewind"] = msgspec.to_builtins(self._report)
-            if self._start_over:
-                metadata["nbrewind"]["start_over"] = self._start_over
+            if self.rewind.start_over:
+                metadata["nbrewind"]["start_over"] = list(self.rewind.start_over)
         return metadata
 
     def do_shutdown(self, restart: bool) -> Any:

@@ -35,6 +35,9 @@ class Outside(Protocol):
     def listing(self, path: str, files: dict[str, FileState]) -> str:
         """Digest of a folder's names, with the state's files laid over it."""
 
+    def package(self, name: str, recorded: str) -> bool:
+        """Whether an installed package agrees with a recorded version by the rule in force (R13)."""
+
     def variable(self, key: str) -> str:
         """Digest of an environment variable at start, ``absent`` if unset."""
 
@@ -50,6 +53,10 @@ def holds(trace: Trace, state: State, outside: Outside) -> bool:
 
 
 def _differences(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
+    if rules.on("R13"):
+        for name, version in trace.packages.items():
+            if not outside.package(name, version):
+                yield f"package:{name} (recorded with {version})"
     yield from _names(trace, state)
     yield from _ambient(trace, state, outside)
     yield from _files(trace, state, outside)
@@ -165,6 +172,8 @@ def choose(
     ``records`` come newest first; those on the current ``branch`` win over the others.
     """
     ordered = sorted(records, key=lambda record: record.id not in branch)
+    if not rules.on("R15"):
+        ordered = list(reversed(records))
     nearest: list[str] | None = None
     for record in ordered:
         found = differences(record.trace, state, outside)

@@ -53,6 +53,8 @@ _NEVER_REPLAYED = frozenset(
         "CancelledError",
         "EOFError",
         "StdinNotImplementedError",
+        "ImportError",
+        "ModuleNotFoundError",
         "SystemExit",
         "RecursionError",
     }
@@ -91,6 +93,8 @@ class Session:
         self.run_silently: Callable[[str], Awaitable[BaseException | None]] | None = None
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
+        self.start_over: tuple[int, ...] = ()
+        """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
         self.forced = False
         self.unrecorded: list[str] = []
         self._said: set[tuple[str, str]] = set()
@@ -308,6 +312,8 @@ class Session:
         deleted = {n for n in seen.faulted if n not in values and n not in aliases and n in before.names}
         for name, value in values.items():
             memory.live[name] = value
+        if not rules.on("R11"):
+            return
         creator = hash_parts("between", uuid.uuid4().hex)
         observed = self.process.observer.observe(
             dict(values),
@@ -373,7 +379,13 @@ class Session:
         """
         from nbrewind.session.recompute import recompute
 
-        await recompute(self, root)
+        if not rules.on("R5"):
+            raise RecomputeFailed(f"{root} cannot be restored, and recomputation is switched off.")
+        try:
+            await recompute(self, root)
+        except RecomputeFailed as error:
+            self.start_over = error.cells
+            raise
 
     # -- requests of the user ----------------------------------------------------------------------
 

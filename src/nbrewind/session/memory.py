@@ -208,13 +208,13 @@ class Memory:
     def _bring(self, root: Root, version: Version) -> None:
         if version.image:
             try:
-                self.load(version.image)
+                self.load(version.image, None if rules.on("R10") else root)
                 return
             except (NotStorable, MissingObject) as error:
                 reason = str(error)
         else:
             reason = version.opaque
-        if self.rebuild is None:
+        if self.rebuild is None or not rules.on("R5"):
             raise RecomputeFailed(f"{root} cannot be restored ({reason}) and nothing here can rebuild it.")
         self.rebuild(root)
         if not self.is_live(root):
@@ -222,12 +222,12 @@ class Memory:
                 f"{root} cannot be restored ({reason}); running its cells again did not rebuild it."
             )
 
-    def load(self, image: str) -> None:
+    def load(self, image: str, only: Root | None = None) -> None:
         """Load a component; install only roots that are lazy and still point to it (R1)."""
         with self.own_work():
             values = images.load(self.store.get(image), self, self.store.get)
         for root, version in list(self.state.names.items()):
-            if version.image != image:
+            if version.image != image or (only is not None and root != only):
                 continue
             key = version.root or root
             if key in values and (not self.is_live(root) or root.startswith("cls:")):

@@ -55,6 +55,7 @@ class Process:
         self.tasks.default_client = self._restore_handles
         self.start = StartWorld(root, run, store.digest_file, self.ambient.base_env)
         self.start.ignored = self.files.ignored
+        self.start.environment_rule = options.env
         self.layer = FileLayer(self.start, store)
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []

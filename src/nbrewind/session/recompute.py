@@ -155,14 +155,11 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         expected = after.names.get(root)
         if expected is None or root.startswith(("mod:", "attr:")):
             continue
-        if (
-            version.digest != expected.digest
-            and not expected.opaque
-            and "nondeterministic" not in record.flags
-        ):
+        if version.digest != expected.digest and not expected.opaque:
             raise RecomputeFailed(
                 f"cell {commit.index} is nondeterministic: running it again gave another {root}. "
-                "Execute it and its readers with `--force`."
+                "Execute it and its readers with `--force`.",
+                (commit.index,) if commit.index >= 0 else (),
             )
     memory.state = after
     for root in (*observed.versions, *observed.unchanged):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from nbrewind import rules
 from nbrewind.flow import code as codes
 from nbrewind.flow.ambient import SECRET, digest_of
 from nbrewind.flow.code import hash_parts
+from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
@@ -76,6 +78,15 @@ class Outcome:
     files: CellFiles
     counts: TaskCounts
     tasks: tuple[str, ...]
+
+
+_INSTALLER = re.compile(r"^\s*[!%].*\b(pip3?|conda|mamba|uv)\b", re.MULTILINE)
+"""Lines that change the environment: their cells are never restored silently (R13)."""
+
+
+def _versions(reads: dict[Root, str]) -> dict[str, str]:
+    found = {root[4:]: installed_version(root[4:]) for root in reads if root.startswith("lib:")}
+    return {package: version for package, version in found.items() if version}
 
 
 class Recorder:
@@ -241,6 +252,7 @@ class Recorder:
             probes={p: s for p, s in files.probes.items() if p not in file_reads},
             listings=files.listings,
             ambient=ambient,
+            packages=_versions(reads),
         )
 
     def _random_reads(
@@ -426,6 +438,5 @@ class Recorder:
             flags.append("engine")
         if files.reads or files.probes or files.listings or files.found:
             flags.append("files")
-        text = running.source
-        if any(word in text for word in ("%pip", "!pip", "%conda", "pip install")):
+        if _INSTALLER.search(running.source):
             flags.append("environment")

@@ -12,6 +12,7 @@ from pathlib import Path
 from nbrewind import rules
 from nbrewind.errors import StoreError
 from nbrewind.flow.code import hash_parts
+from nbrewind.flow.environment import agrees, installed_version
 from nbrewind.flow.files import _NEVER_LISTED
 from nbrewind.model import ABSENT, FileState, Run
 from nbrewind.store import Store
@@ -36,6 +37,7 @@ class StartWorld:
         self.digest_file = digest_file
         self.environment = environment
         self.ignored: set[str] = set()
+        self.environment_rule = "compatible"
 
     def absolute(self, key: str) -> str:
         """The path behind a portable name."""
@@ -91,6 +93,10 @@ class StartWorld:
             n for n in sorted(names) if n not in _NEVER_LISTED and os.path.join(folder, n) not in self.ignored
         ]
         return hash_parts(*kept)
+
+    def package(self, name: str, recorded: str) -> bool:
+        """Whether an installed package agrees with a recorded version (R13)."""
+        return agrees(recorded, installed_version(name), self.environment_rule)
 
     def variable(self, key: str) -> str:
         """Digest of an environment variable at the start of this kernel."""

@@ -27,7 +27,8 @@ create table if not exists commits (
     record text not null, body blob not null);
 create index if not exists commits_run on commits (run);
 create table if not exists runs (
-    seq integer primary key autoincrement, id text unique not null, notebook text not null, body blob not null);
+    seq integer primary key autoincrement, id text unique not null, notebook text not null,
+    body blob not null);
 create index if not exists runs_notebook on runs (notebook);
 create table if not exists tasks (
     seq integer primary key autoincrement, key text not null, body blob not null);
