@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.real_kernel, pytest.mark.slow]
 MAPREDUCE = "mapreduce.ipynb"
 MAPREDUCE_TASKS = {"climate", "add", "heat", "merge", "table"}
 MAPREDUCE_FIRST = Counter({"climate": 24, "add": 23, "heat": 24, "merge": 23, "table": 1})
-SMALLER = {"RESAMPLES = 4_000": "RESAMPLES = 40", "ROWS = 20_000": "ROWS = 5_000"}
+SMALLER = {"RESAMPLES = 2_000": "RESAMPLES = 40", "ROWS = 20_000": "ROWS = 5_000"}
 HOT = ("HOT = 27.0", "HOT = 26.0")
 HOT_CELLS = {"parameters", "run", "result", "plot-heat"}
 
