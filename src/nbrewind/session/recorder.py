@@ -289,6 +289,8 @@ class Recorder:
         }
         wanted = {n for n in list(sys.modules) if n.partition(".")[0] in packages and n in BASELINES}
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
+        # A module made by hand is a value of the notebook like any other.
+        wanted = {name for name in wanted if getattr(sys.modules.get(name), "__spec__", None) is not None}
         stored = self._attributes_stored(running, read)
         found = {
             root: value
