@@ -34,6 +34,27 @@ def test_an_equal_class_made_twice_is_two(lab: Lab) -> None:
     )
 
 
+def test_the_same_class_cell_twice(lab: Lab) -> None:
+    source = "class K:\n    n=0"
+    lab.check(
+        Notebook([source, "y=K()", source, "r=type(y) is K", "w=1"]),
+        {4: "w=(type(y) is K, type(y).n, K.n)"},
+        skip=[0, 1, 2, 3],
+        execute=[4],
+        expect=["r is False", "w==(False,0,0)"],
+    )
+
+
+def test_a_class_cell_run_again_in_a_live_kernel(lab: Lab) -> None:
+    source = "class K:\n    n=0"
+    lab.check(
+        Notebook([source, "y=K()", "w=1"]),
+        insert={2: source},
+        skip=[0, 1, 3],
+        expect=["type(y) is not K", "isinstance(y,K) is False"],
+    )
+
+
 def test_an_attribute_of_a_class_is_seen_through_all_instances(lab: Lab) -> None:
     lab.check(
         Notebook(["class K:\n    n=0\nx=K()", "y=K()", "K.n=5", "r=(x.n,y.n)"]),
