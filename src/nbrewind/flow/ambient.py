@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import decimal
 import logging
+import marshal
 import os
 import random
 import re
@@ -41,6 +42,8 @@ class Item:
     """Package whose users depend on the item; empty: every cell does."""
     random: bool = False
     """Whether drawing from it is what counts as reading it."""
+    mark: Callable[[Any], Any] = lambda value: value
+    """The part of the value that tells two values apart."""
 
 
 def _decimal_get() -> Any:
@@ -184,7 +187,9 @@ def items() -> list[Item]:
         Item("warnings", _warnings_get, lambda value: None),
         Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
         Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
-        Item("matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib"),
+        Item(
+            "matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib", mark=lambda value: value[0]
+        ),
         Item(
             "numpy.printoptions",
             _np_print_get,
@@ -205,6 +210,12 @@ def digest_of(value: Any) -> str:
         return ""
 
 
+def _environment() -> dict[Any, Any]:
+    """The mapping behind ``os.environ``, whose look-ups are not watched."""
+    raw: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+    return raw
+
+
 class Ambient:
     """The ambient items of this process, with their baselines."""
 
@@ -220,6 +231,9 @@ class Ambient:
         self.seeded: set[str] = set()
         """RNG items whose state at cell start was thrown away by a seed call."""
         self.start: dict[str, str] = {}
+        self._last: dict[str, tuple[bytes, str]] = {}
+        """Item -> its value as bytes at the last look, and the digest of that value."""
+        self._base_environment = dict(_environment())
         self.refresh()
 
     def add(self, item: Item) -> None:
@@ -237,17 +251,41 @@ class Ambient:
             if item.key not in self.baseline and self.available(item) and not item.random:
                 with contextlib.suppress(KeyError, AttributeError):
                     value = item.get()
-                    self.baseline[item.key] = digest_of(value)
+                    self.baseline[item.key] = digest_of(item.mark(value))
                     self.baseline_values[item.key] = value
 
-    def snapshot(self) -> dict[str, str]:
-        """Digests of all items now, cwd, path and changed variables included."""
+    def digest(self, item: Item) -> str:
+        """Content digest of an item's value now.
+
+        Most items stay as they are from cell to cell, so the value's bytes are compared with
+        those of the last look before anything is walked.
+        """
+        value = item.mark(item.get())
+        try:
+            data = marshal.dumps(value, 2)
+        except ValueError:
+            return digest_of(value)
+        known = self._last.get(item.key)
+        if known is None or known[0] != data:
+            known = self._last[item.key] = data, digest_of(value)
+        return known[1]
+
+    def snapshot(self, keys: tuple[str, ...] | None = None) -> dict[str, str]:
+        """Digests of all items now, cwd, path and changed variables included; or of ``keys`` only."""
         found = {}
-        for item in self.items:
-            if self.available(item):
-                found[item.key] = digest_of(item.get())
-        found["cwd"] = hash_parts(self.cwd())
-        found["sys.path"] = hash_parts(*self.path_value())
+        if keys is None:
+            found = {item.key: self.digest(item) for item in self.items if self.available(item)}
+            found.update(self._variables())
+        if keys is None or "cwd" in keys:
+            found["cwd"] = hash_parts(self.cwd())
+        if keys is None or "sys.path" in keys:
+            found["sys.path"] = hash_parts(*self.path_value())
+        return found
+
+    def _variables(self) -> dict[str, str]:
+        if _environment() == self._base_environment:
+            return {}
+        found = {}
         for name, value in os.environ.items():
             if self.base_env.get(name) != value:
                 found["env:" + name] = hash_parts(value)
@@ -330,18 +368,18 @@ class Ambient:
         original_get, original_has = kind.__getitem__, kind.__contains__
         ambient = self
 
-        def getitem(mapping: Any, name: Any) -> Any:
+        def note(mapping: Any, name: Any) -> None:
             if ambient.recording and isinstance(name, str) and name not in ambient.env_reads and is_user():
-                ambient.env_reads[name] = dict.get(_raw(mapping), name)
+                raw = mapping._data.get(mapping.encodekey(name))
+                ambient.env_reads[name] = None if raw is None else mapping.decodevalue(raw)
+
+        def getitem(mapping: Any, name: Any) -> Any:
+            note(mapping, name)
             return original_get(mapping, name)
 
         def contains(mapping: Any, name: Any) -> Any:
-            if ambient.recording and isinstance(name, str) and name not in ambient.env_reads and is_user():
-                ambient.env_reads[name] = dict.get(_raw(mapping), name)
+            note(mapping, name)
             return original_has(mapping, name)
-
-        def _raw(mapping: Any) -> dict[str, str]:
-            return {mapping.decodekey(k): mapping.decodevalue(v) for k, v in mapping._data.items()}
 
         kind.__getitem__ = getitem
         kind.__contains__ = contains
@@ -355,7 +393,7 @@ class Ambient:
             if ambient.recording and (args or kwargs) and args[:1] != (None,) and key not in ambient.seeded:
                 item = ambient.item(key)
                 before = ambient.start.get(key, "")
-                if (item is not None and digest_of(item.get()) == before) or not before:
+                if (item is not None and ambient.digest(item) == before) or not before:
                     ambient.seeded.add(key)
             return original(*args, **kwargs)
 

@@ -21,6 +21,9 @@ _IGNORED = frozenset(
     {"__builtins__", "__file__", "__cached__", "__spec__", "__loader__", "__path__", "__warningregistry__"}
 )
 
+_LIBRARIES: dict[str, ModuleType] = {}
+"""Imported modules known not to be local; thousands are loaded, and every cell asks."""
+
 
 def imported_names(source: str) -> set[str]:
     """Modules that a piece of code imports, by full name."""
@@ -81,7 +84,15 @@ def libraries_of(name: str) -> set[str]:
 
 def local_modules() -> set[str]:
     """Names of the local modules that this process has imported."""
-    return {name for name in list(sys.modules) if is_local_module(name)}
+    found = set()
+    for name, module in list(sys.modules.items()):
+        if _LIBRARIES.get(name) is module:
+            continue
+        if is_local_module(name):
+            found.add(name)
+        else:
+            _LIBRARIES[name] = module
+    return found
 
 
 def prepare_baselines(modules: set[str]) -> None:

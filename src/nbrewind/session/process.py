@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from nbrewind.errors import NBRewindError, NotStorable
-from nbrewind.flow.ambient import Ambient, digest_of
+from nbrewind.flow.ambient import Ambient
 from nbrewind.flow.digest import content_digest
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch
 from nbrewind.flow.imports import ImportWatch
@@ -112,7 +112,7 @@ class Process:
         self.ambient.watch_seeds("rng:numpy", module, "seed")
         item = self.ambient.item("rng:numpy")
         if item is not None and self.ambient.available(item):
-            self.ambient.start.setdefault(item.key, digest_of(item.get()))
+            self.ambient.start.setdefault(item.key, self.ambient.digest(item))
 
     def _engine_imported(self, adapter: EngineAdapter) -> None:
         with self.suspended():
@@ -190,15 +190,13 @@ class Process:
 
     def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
         ambient, state = self.ambient, self.state
-        now = ambient.snapshot()
+        now = ambient.snapshot(keys)
         for key, value in state.ambient.items():
             if keys is not None and key not in keys:
                 continue
             if now.get(key) != value.digest and value.image:
                 ambient.put(key, pickle.loads(self.store.get(value.image)))
         for key, digest in now.items():
-            if keys is not None and key not in keys:
-                continue
             if key not in state.ambient and not key.startswith("rng:") and not ambient.is_base(key, digest):
                 ambient.reset(key)
 

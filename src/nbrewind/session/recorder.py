@@ -15,7 +15,7 @@ import msgspec
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
-from nbrewind.flow.ambient import SECRET, digest_of
+from nbrewind.flow.ambient import SECRET
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
@@ -262,7 +262,7 @@ class Recorder:
         for item in self.ambient.items:
             if not item.random or not self.ambient.available(item):
                 continue
-            now = digest_of(item.get())
+            now = self.ambient.digest(item)
             if now == running.ambient.get(item.key) or item.key in self.ambient.seeded:
                 continue
             if item.key == "rng:random" and self._engine_drew(read, running):
