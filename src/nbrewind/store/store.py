@@ -81,9 +81,12 @@ class Store:
 
     # -- objects -----------------------------------------------------------------------------
 
-    def put(self, data: bytes | bytearray | memoryview) -> Digest:
-        """Keep bytes; their digest at once.  They are copied: nothing live is read later (R11)."""
-        digest = digest_of(data)
+    def put(self, data: bytes | bytearray | memoryview, digest: Digest = "") -> Digest:
+        """Keep bytes; their digest at once.  They are copied: nothing live is read later (R11).
+
+        Whoever knows the digest of ``data`` already passes it.
+        """
+        digest = digest or digest_of(data)
         with self._lock:
             if digest in self._waiting or (self.objects.has(digest) and not self.readonly):
                 return digest

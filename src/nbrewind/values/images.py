@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.flow.buffers import blocks
 from nbrewind.flow.digest import deep
 from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.pickler import DumpWorld, dump
 
 MAGIC = b"NBIMAGE1"
-Put = Callable[[bytes | memoryview], Digest]
 Get = Callable[[Digest], bytes]
+
+
+class Put(Protocol):
+    """Keeps bytes and gives their digest; who knows it already passes it."""
+
+    def __call__(self, data: bytes | memoryview, digest: Digest = "") -> Digest:
+        """Keep ``data``."""
 
 
 class Header(msgspec.Struct):
     """The body of an image object after its magic bytes, as MessagePack."""
 
     stream: bytes
-    buffers: list[Digest]
+    buffers: list[list[Digest]]
+    """Blocks of each buffer, in order."""
 
 
 def save(roots: Mapping[str, Any], world: DumpWorld, put: Put) -> Digest:
@@ -33,7 +41,7 @@ def save(roots: Mapping[str, Any], world: DumpWorld, put: Put) -> Digest:
         NotStorable: some value cannot be stored; nothing was put then.
     """
     dumped = dump(roots, world)
-    buffers = [put(buffer) for buffer in dumped.buffers]
+    buffers = [[put(block, digest) for block, digest in blocks(buffer)] for buffer in dumped.buffers]
     return put(MAGIC + msgspec.msgpack.encode(Header(dumped.stream, buffers)))
 
 
@@ -43,7 +51,7 @@ def references(image: bytes) -> list[Digest]:
     Raises:
         MissingObject: the bytes are no image of a known version.
     """
-    return _header(image).buffers
+    return [digest for digests in _header(image).buffers for digest in digests]
 
 
 def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
         MissingObject: an object is absent or damaged.
     """
     header = _header(image)
-    buffers = [get(digest) for digest in header.buffers]
+    buffers = [_whole([get(digest) for digest in digests]) for digests in header.buffers]
     builders.push(context)
     try:
         with deep():
@@ -71,4 +79,12 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
 def _header(image: bytes) -> Header:
     if not image.startswith(MAGIC):
         raise MissingObject("an object that should be an image has another format")
-    return msgspec.msgpack.decode(image[len(MAGIC) :], type=Header)
+    try:
+        return msgspec.msgpack.decode(image[len(MAGIC) :], type=Header)
+    except msgspec.DecodeError as error:
+        raise MissingObject(f"an object that should be an image cannot be read ({error})") from error
+
+
+def _whole(parts: list[bytes]) -> bytearray:
+    """One writable buffer: what is unpickled over it may be changed in place."""
+    return bytearray().join(parts)
