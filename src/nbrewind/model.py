@@ -91,6 +91,10 @@ class Trace:
     """Ambient items by key (``env:SEED``, ``rng:random``, ``cwd``); empty digest = absent."""
     packages: dict[str, str] = field(default_factory=dict)
     """Versions of the installed packages that the cell's code and values use (R13)."""
+    identities: dict[Root, bool] = field(default_factory=dict)
+    """Class identities that the cell gave out (False: nobody used them) or passed over (R9)."""
+    replaced: tuple[Root, ...] = ()
+    """Names that it bound or deleted, which do not count as users of ``identities``."""
 
 
 @dataclass(frozen=True, slots=True)

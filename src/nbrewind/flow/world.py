@@ -28,6 +28,8 @@ class World:
         """Key of the record whose cell made what is met for the first time now."""
         self.taken: set[str] = set()
         """Identities that are still reachable and must not be given again."""
+        self.identities: dict[str, bool] = {}
+        """What this pass gave out (False) or passed over as taken (True)."""
         self._handles: dict[int, tuple[Callable[[], Any], str]] = {}
         """Address -> weak reference where there can be one, and the identity."""
         self.handle_types: dict[type, Describe] = {}
@@ -37,6 +39,7 @@ class World:
         """Before the walks after a cell: who made new classes and handles, and what is taken."""
         self.creator = creator
         self.taken = set(taken)
+        self.identities = {}
         self.new_classes = []
         self.touched_classes = set()
         self._counts = {}
@@ -50,7 +53,9 @@ class World:
                 identity = hash_parts("class", self.creator, cls.__qualname__, str(occurrence))
                 root = f"cls:{identity}#{cls.__qualname__}"
                 if root not in self.taken:
+                    self.identities[root] = False
                     break
+                self.identities.setdefault(root, True)
                 occurrence += 1
             else:
                 root = f"cls:{hash_parts('class', cls.__qualname__)}#{cls.__qualname__}"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
-from nbrewind.plan.algebra import digest_in, from_symbol, is_result
+from nbrewind.plan.algebra import digest_in, from_symbol, is_result, reachable
 
 RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
 """How far back each of IPython's result names looks."""
@@ -58,6 +58,7 @@ def _differences(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
             if not outside.package(name, version):
                 yield f"package:{name} (recorded with {version})"
     yield from _names(trace, state)
+    yield from _identities(trace, state)
     yield from _ambient(trace, state, outside)
     yield from _files(trace, state, outside)
 
@@ -108,6 +109,16 @@ def _links(trace: Trace, state: State) -> Iterable[str]:
         version = state.names.get(first)
         if version is not None and second not in version.links:
             yield f"{label(a)} and {label(b)} are not shared any more"
+
+
+def _identities(trace: Trace, state: State) -> Iterable[str]:
+    """A class that the cell makes must be a new one: nothing may use its identity yet (R9)."""
+    if not trace.identities or not rules.on("R9"):
+        return
+    used = reachable(state, trace.replaced)
+    for root, taken in trace.identities.items():
+        if (root in used) != taken:
+            yield f"{label(root)} is made {'again' if root in used else 'for the first time'}"
 
 
 def names_digest(state: State) -> str:

@@ -156,7 +156,9 @@ class Recorder:
             attributes=attributes,
         )
         notes += observed.notes
-        trace = replace(trace, whole=observed.whole)
+        identities = dict(self.memory.world.identities)
+        replaced = tuple(sorted(bound | deleted)) if identities else ()
+        trace = replace(trace, whole=observed.whole, identities=identities, replaced=replaced)
         delta = self._delta(
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
         )
