@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import gc
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbrewind.errors import RecomputeFailed
-from nbrewind.flow.code import hash_parts
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
 from nbrewind.session import prepare
+from nbrewind.session.recorder import key_of_trace
 
 if TYPE_CHECKING:
     from nbrewind.session.core import Session
-
-import msgspec
 
 
 async def recompute(session: Session, root: Root) -> None:
@@ -135,7 +133,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     for name, value in values.items():
         memory.live[name] = value
     bound = frozenset(n for n, v in values.items() if cell.faulted.get(n) != id(v))
-    trace_key = hash_parts(record.source_key, msgspec.json.encode(_plain(record), order="deterministic"))
+    trace_key = key_of_trace(record.source_key, record.trace)
     deleted = {n for n in cell.faulted if n not in values}
     keep = reachable(before, set(bound) | deleted)
     observed = process.observer.observe(
@@ -170,13 +168,6 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         old = old_classes.get(root)
         if old is not None and old is not cls:
             _reclass(old, cls)
-
-
-def _plain(record: Record) -> Any:
-    """The trace as it was when identities were given: before whole components were added."""
-    from dataclasses import replace
-
-    return replace(record.trace, whole={})
 
 
 def _reclass(old: type, new: type) -> None:

@@ -89,6 +89,15 @@ def _versions(reads: dict[Root, str]) -> dict[str, str]:
     return {package: version for package, version in found.items() if version}
 
 
+def key_of_trace(source_key: str, trace: Trace) -> str:
+    """Names what a cell of this source makes when it reads this: the creator of new identities (R9).
+
+    What the walk after the cell adds to the trace is left out, since the walk gives them.
+    """
+    read = replace(trace, whole={}, identities={}, replaced=())
+    return hash_parts(source_key, msgspec.json.encode(read, order="deterministic"))
+
+
 class Recorder:
     """Makes records for one process."""
 
@@ -135,7 +144,7 @@ class Recorder:
         read = expand(before, set(cell.reads) | libs)
         new_modules = modules.local_modules() - running.loaded
         trace = self._trace(running, cell, read, before, files, flags, new_modules)
-        trace_key = hash_parts(running.key, msgspec.json.encode(trace, order="deterministic"))
+        trace_key = key_of_trace(running.key, trace)
         self._counter += 1
         record_id = hash_parts(trace_key, self.history.run.id, str(self._counter))
         touched_values = dict(values)
