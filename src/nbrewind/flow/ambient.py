@@ -29,6 +29,10 @@ SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE"
 """Names of variables whose values are never stored."""
 
 
+_BASE, _BELOW = "\0", "\1"
+"""In a stored ``sys.path``: what the process started with; a folder below the notebook's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One ambient item: where it lives, how to read it, how to put it back."""
@@ -303,9 +307,36 @@ class Ambient:
         return os.path.relpath(current, self.root) if (current + "/").startswith(self.root + "/") else current
 
     def path_value(self) -> list[str]:
-        """``sys.path`` with the entries it had at start as marks, so that it can travel."""
-        marks = {entry: f"\0{index}" for index, entry in enumerate(self.base_path)}
-        return [marks.get(entry, entry) for entry in sys.path]
+        """``sys.path`` with one mark for all that it held at start, so that it can travel.
+
+        Folders below the notebook's are written relative to it.
+        """
+        base, now = self.base_path, sys.path
+        for start in range(len(now) - len(base) + 1):
+            if now[start : start + len(base)] == base:
+                return [*self._portable(now[:start]), _BASE, *self._portable(now[start + len(base) :])]
+        marks = {entry: f"{_BASE}{index}" for index, entry in enumerate(base)}
+        return [marks.get(entry) or self._portable([entry])[0] for entry in now]
+
+    def _portable(self, entries: list[str]) -> list[str]:
+        inside = self.root + os.sep
+        return [
+            _BELOW + os.path.relpath(entry, self.root) if f"{entry}{os.sep}".startswith(inside) else entry
+            for entry in entries
+        ]
+
+    def _path_here(self, value: list[str]) -> list[str]:
+        found: list[str] = []
+        for entry in value:
+            if entry == _BASE:
+                found += self.base_path
+            elif entry.startswith(_BASE):
+                found += self.base_path[int(entry[1:]) :][:1]
+            elif entry.startswith(_BELOW):
+                found.append(os.path.normpath(os.path.join(self.root, entry[1:])))
+            else:
+                found.append(entry)
+        return found
 
     def value(self, key: str) -> Any:
         """The value of an item now, as stored."""
@@ -322,10 +353,7 @@ class Ambient:
         if key == "cwd":
             os.chdir(os.path.join(self.root, value))
         elif key == "sys.path":
-            base = self.base_path
-            sys.path[:] = [
-                base[int(e[1:])] if e.startswith("\0") and int(e[1:]) < len(base) else e for e in value
-            ]
+            sys.path[:] = self._path_here(value)
         elif key.startswith("env:"):
             if value is None:
                 os.environ.pop(key[4:], None)
@@ -352,7 +380,7 @@ class Ambient:
         if key == "cwd":
             return digest == hash_parts(".")
         if key == "sys.path":
-            return digest == hash_parts(*[f"\0{index}" for index in range(len(self.base_path))])
+            return digest == hash_parts(_BASE)
         if key.startswith("env:"):
             base = self.base_env.get(key[4:])
             return digest == ("absent" if base is None else hash_parts(base))

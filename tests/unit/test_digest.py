@@ -1,0 +1,108 @@
+"""Digests of values (R2): equal exactly where an independent description is equal."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbrewind.errors import NotStorable
+from nbrewind.flow.buffers import BLOCK, blocks, buffer_digest
+from nbrewind.flow.digest import content_digest
+from unit.graphs import canonical, graphs
+
+
+@settings(max_examples=400, deadline=None)
+@given(graphs(), graphs())
+def test_equal_digests_mean_equal_descriptions(one: Any, other: Any) -> None:
+    assert (content_digest(one) == content_digest(other)) == (canonical(one) == canonical(other))
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs())
+def test_a_copy_has_the_digest_of_its_original(value: Any) -> None:
+    copied = copy.deepcopy(value)
+    assert canonical(copied) == canonical(value)
+    assert content_digest(copied) == content_digest(value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(graphs(3), min_size=2, max_size=3))
+def test_sharing_is_part_of_the_value(parts: list[Any]) -> None:
+    shared, unshared = [parts[0], parts[0]], [parts[0], copy.deepcopy(parts[0])]
+    assert (content_digest(shared) == content_digest(unshared)) == (canonical(shared) == canonical(unshared))
+
+
+PAIRS = [
+    (1, True),
+    (1, 1.0),
+    (0.0, -0.0),
+    ("1", b"1"),
+    (b"1", bytearray(b"1")),
+    ((1,), [1]),
+    ({1}, frozenset({1})),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ([["ab"], "c"], [["a"], "bc"]),
+    (np.zeros(3), np.zeros((3, 1))),
+    (np.zeros(3), np.zeros(3, dtype="f4")),
+    (np.zeros((2, 3)), np.zeros((2, 3), order="F")),
+    (np.array([1, None], dtype=object), np.array([1, 0], dtype=object)),
+    (range(3), range(0, 3, 2)),
+    (slice(1), slice(1, None)),
+    (float("nan"), 0.0),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=repr)
+def test_what_python_takes_for_equal_or_alike_is_told_apart(pair: tuple[Any, Any]) -> None:
+    assert content_digest(pair[0]) != content_digest(pair[1])
+
+
+def test_one_nan_is_like_another() -> None:
+    assert content_digest(float("nan")) == content_digest(-float("nan"))
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "random"])
+def test_process_and_hash_seed_do_not_enter(seed: str) -> None:
+    value = {"k": [1, 2.5, "x"], "n": {"a": None}}
+    script = (
+        "from nbrewind.flow.digest import content_digest as d; print(d({'k': [1, 2.5, 'x'], 'n': {'a': None}}))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == content_digest(value), found.stderr
+
+
+def test_what_has_no_content_says_so() -> None:
+    with pytest.raises(NotStorable, match="generator"):
+        content_digest([(i for i in ())])
+    with open(os.devnull, "rb") as file, pytest.raises(NotStorable):
+        content_digest({"f": file})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 3 * BLOCK), st.integers(0, 3 * BLOCK))
+def test_one_changed_byte_changes_one_block(size: int, where: int) -> None:
+    before = bytearray(size)
+    after = bytearray(size)
+    if where < size:
+        after[where] = 1
+    one, other = [d for _, d in blocks(before)], [d for _, d in blocks(after)]
+    assert sum(a != b for a, b in zip(one, other, strict=True)) == (where < size)
+    assert (buffer_digest(before) == buffer_digest(after)) == (where >= size)
+
+
+def test_pickled_bytes_are_not_what_counts() -> None:
+    word = "".join(["sha", "red"])
+    interned, copied = [word, word], ["".join(["sha", "red"]), "".join(["sh", "ared"])]
+    assert pickle.dumps(interned) != pickle.dumps(copied)
+    assert content_digest(interned) == content_digest(copied)

@@ -1,0 +1,104 @@
+"""Values become bytes and come back as they were (R1, R14)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.flow.buffers import BLOCK
+from nbrewind.flow.digest import content_digest
+from nbrewind.session.memory import Memory
+from nbrewind.store import Store
+from nbrewind.values import images
+from unit.graphs import canonical, graphs
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
+    store = Store.open(tmp_path_factory.mktemp("images") / "store")
+    yield Memory(store)
+    store.close()
+
+
+def saved(memory: Memory, **roots: Any) -> dict[str, Any]:
+    """The roots after a way through the store."""
+    image = images.save(roots, memory.world, memory.store.put)
+    return images.load(memory.store.get(image), memory, memory.store.get)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(graphs(), min_size=1, max_size=3))
+def test_graphs_come_back_as_they_were(memory: Memory, values: list[Any]) -> None:
+    roots = {f"v{index}": value for index, value in enumerate(values)}
+    loaded = saved(memory, **roots)
+    assert canonical(list(loaded.values())) == canonical(list(roots.values()))
+    assert [content_digest(value) for value in loaded.values()] == [content_digest(v) for v in roots.values()]
+
+
+DTYPES = ["?", "i1", "u2", "<i4", ">i4", "f2", "f4", "f8", "c16", "S3", "U3", "M8[s]", "m8[D]", "i4,f8", "O"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3), (1, 2, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_every_kind(memory: Memory, dtype: str, shape: tuple[int, ...], order: str) -> None:
+    array = np.zeros(shape, dtype=dtype, order=order)  # type: ignore[call-overload]
+    loaded = saved(memory, a=array)["a"]
+    assert (loaded.dtype, loaded.shape, loaded.flags.f_contiguous) == (dtype, shape, array.flags.f_contiguous)
+    assert content_digest(loaded) == content_digest(array)
+    assert loaded.flags.owndata and loaded.flags.writeable
+
+
+@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_arrays_of_several_blocks(memory: Memory, size: int) -> None:
+    array = np.random.default_rng(size).integers(0, 255, size, dtype="u1")
+    loaded = saved(memory, a=array)["a"]
+    assert np.array_equal(loaded, array)
+    loaded[0] ^= 1
+    assert not np.array_equal(loaded, array)
+
+
+def test_views_stay_views(memory: Memory) -> None:
+    base = np.arange(12.0).reshape(3, 4)
+    loaded = saved(memory, base=base, row=base[1], back=base[::-1, ::2])
+    loaded["base"][1, 0] = -1
+    assert loaded["row"][0] == -1 and loaded["back"][1, 0] == -1
+
+
+def test_a_frame_and_its_column_share_as_before(memory: Memory) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]}, index=pd.Index([3, 4], name="k"))
+    loaded = saved(memory, frame=frame)["frame"]
+    pd.testing.assert_frame_equal(loaded, frame)
+    assert content_digest(loaded) == content_digest(frame)
+
+
+def test_what_cannot_be_stored_says_why_and_stores_nothing(memory: Memory) -> None:
+    memory.store.flush()
+    before = memory.store.stats()["objects"]
+    with pytest.raises(NotStorable, match="generator"):
+        images.save({"x": [np.zeros(BLOCK), (i for i in ())]}, memory.world, memory.store.put)
+    memory.store.flush()
+    assert memory.store.stats()["objects"] == before
+
+
+@pytest.mark.parametrize("data", [b"", b"NBIMAGE", b"NBIMAGE2abc", b"NBIMAGE1\xff", b"NBIMAGE1\x81\xa1x"])
+def test_bytes_that_are_no_image_are_a_miss(memory: Memory, data: bytes) -> None:
+    with pytest.raises(MissingObject):
+        images.references(data)
+
+
+def test_the_store_opens_where_it_was(memory: Memory, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    image = images.save({"x": [1, 2]}, memory.world, store.put)
+    store.close()
+    again = Store.open(tmp_path / "store", readonly=True)
+    assert images.load(again.get(image), memory, again.get) == {"x": [1, 2]}
+    again.close()
