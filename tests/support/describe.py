@@ -460,6 +460,9 @@ FORMS = [
     (lambda o: hasattr(type(o), "readable") and type(o).__module__ == "_io" and hasattr(o, "fileno")
      and type(o).__name__ not in ("StringIO", "BytesIO"), Walk.file),
     (named("IPython.core.display_functions.DisplayHandle"), lambda w, o: ["display_handle"]),
+    # What every kernel has one of, with its sockets and threads behind it.
+    (named("ipykernel.iostream.OutStream"), lambda w, o: ["stream", o.name]),
+    (named("ipykernel.zmqshell.ZMQInteractiveShell"), lambda w, o: ["shell"]),
     (named("logging.Logger", "logging.RootLogger"), lambda w, o: ["logger", o.name, o.level]),
     (named("threading.Thread"), lambda w, o: ["thread", o.is_alive(), o.daemon]),
     (of_numpy, Walk.ndarray),

@@ -1,29 +1,28 @@
 """Ambient items (R7): state of the process that cells read and write without a name.
 
-Each item has a value that can be stored and put back.  Items at their baseline (the value
-at kernel start, or at the import of their module) are left out of the state, so a
-notebook that touches none carries none.
+Items at their baseline (the value at kernel start, or at the import of their module) are
+left out of the state, so a notebook that touches none carries none.  The table of items is
+in ``items``; what cannot be put back at all is watched by ``hidden``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import decimal
-import logging
+import io
 import marshal
 import os
-import random
+import pickle
 import re
 import sys
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import content_digest
-from nbrewind.flow.names import BASELINES
+from nbrewind.flow.items import Item, items
+from nbrewind.flow.names import BASELINES, reference
 
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE", re.IGNORECASE)
 """Names of variables whose values are never stored."""
@@ -33,185 +32,31 @@ _BASE, _BELOW = "\0", "\1"
 """In a stored ``sys.path``: what the process started with; a folder below the notebook's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One ambient item: where it lives, how to read it, how to put it back."""
-
-    key: str
-    get: Callable[[], Any]
-    put: Callable[[Any], None]
-    module: str = ""
-    """Module that must be loaded for the item to exist."""
-    package: str = ""
-    """Package whose users depend on the item; empty: every cell does."""
-    random: bool = False
-    """Whether drawing from it is what counts as reading it."""
-    mark: Callable[[Any], Any] = lambda value: value
-    """The part of the value that tells two values apart."""
-
-
-def _decimal_get() -> Any:
-    context = decimal.getcontext()
-    traps = sorted(signal.__name__ for signal, on in context.traps.items() if on)
-    return [
-        context.prec,
-        context.rounding,
-        context.Emin,
-        context.Emax,
-        context.capitals,
-        context.clamp,
-        traps,
-    ]
-
-
-def _decimal_put(value: Any) -> None:
-    context = decimal.getcontext()
-    context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp = value[:6]
-    for signal in context.traps:
-        context.traps[signal] = signal.__name__ in value[6]
-
-
-def _logging_get() -> Any:
-    levels = {
-        name: logger.level
-        for name, logger in sorted(logging.root.manager.loggerDict.items())
-        if isinstance(logger, logging.Logger)
-        and (logger.level or logger.disabled or not logger.propagate)
-        and not name.startswith(_ENGINE_LOGGERS)
-    }
-    return [logging.root.level, logging.root.manager.disable, levels]
-
-
-_ENGINE_LOGGERS = (
-    "distributed",
-    "dask",
-    "tornado",
-    "asyncio",
-    "parsl",
-    "matplotlib",
-    "ipykernel",
-    "traitlets",
-    "IPKernelApp",
-)
-
-
-def _logging_put(value: Any) -> None:
-    logging.root.setLevel(value[0])
-    logging.disable(value[1])
-    for name, logger in logging.root.manager.loggerDict.items():
-        if isinstance(logger, logging.Logger) and not name.startswith(_ENGINE_LOGGERS):
-            logger.setLevel(value[2].get(name, 0))
-    for name, level in value[2].items():
-        logging.getLogger(name).setLevel(level)
-
-
-def _warnings_get() -> Any:
-    return [
-        [
-            action,
-            message.pattern if message else None,
-            str(category),
-            module.pattern if module else None,
-            line,
-        ]
-        for action, message, category, module, line in warnings.filters
-        if isinstance(message, re.Pattern | None) and isinstance(module, re.Pattern | None)
-    ]
-
-
-def _pandas_get() -> Any:
-    config = sys.modules["pandas._config.config"]
-    return {name: value for name, value in _flat(config._global_config) if _is_plain(value)}
-
-
-def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        found += _flat(value, name + ".") if isinstance(value, dict) else [(name, value)]
-    return found
-
-
-def _pandas_put(value: Any) -> None:
-    pandas = sys.modules["pandas"]
-    for name, wanted in value.items():
-        if pandas.get_option(name) != wanted:
-            pandas.set_option(name, wanted)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool | type(None) | list | tuple)
-
-
-def _rc_get() -> Any:
-    matplotlib = sys.modules["matplotlib"]
-    params = matplotlib.rcParams
-    names = [name for name in dict.keys(params) if name != "backend"]
-    return {name: repr(dict.__getitem__(params, name)) for name in sorted(names)}, {
-        name: dict.__getitem__(params, name) for name in names
-    }
-
-
-def _rc_put(value: Any) -> None:
-    matplotlib = sys.modules["matplotlib"]
-    dict.update(matplotlib.rcParams, value[1])
-
-
-def _backend_get() -> Any:
-    return str(dict.__getitem__(sys.modules["matplotlib"].rcParams, "backend"))
-
-
-def _backend_put(value: Any) -> None:
-    if _backend_get() != value:
-        sys.modules["matplotlib"].use(value)
-
-
-def _np_random_get() -> Any:
-    state = sys.modules["numpy.random"].get_state(legacy=True)
-    return [state[0], state[1].tobytes(), int(state[2]), int(state[3]), float(state[4])]
-
-
-def _np_random_put(value: Any) -> None:
-    numpy = sys.modules["numpy"]
-    state = (value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:])
-    sys.modules["numpy.random"].set_state(state)
-
-
-def _np_print_get() -> Any:
-    options = sys.modules["numpy"].get_printoptions()
-    return {name: value for name, value in options.items() if _is_plain(value)}
-
-
-def items() -> list[Item]:
-    """All items this version knows."""
-    return [
-        Item("decimal", _decimal_get, _decimal_put),
-        Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
-        Item("logging", _logging_get, _logging_put),
-        Item("warnings", _warnings_get, lambda value: None),
-        Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
-        Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
-        Item(
-            "matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib", mark=lambda value: value[0]
-        ),
-        Item(
-            "numpy.printoptions",
-            _np_print_get,
-            lambda v: sys.modules["numpy"].set_printoptions(**v),
-            "numpy",
-            "numpy",
-        ),
-        Item("rng:random", random.getstate, random.setstate, random=True),
-        Item("rng:numpy", _np_random_get, _np_random_put, "numpy.random", random=True),
-    ]
-
-
 def digest_of(value: Any) -> str:
     """Content digest of an item's value; empty when it has none."""
     try:
         return content_digest(value)
     except NotStorable:
         return ""
+
+
+class _Freezer(pickle.Pickler):
+    """Plain pickling, but for what belongs to the notebook: it may not exist where it is put back."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and reference(obj) is None:
+            raise pickle.PicklingError(f"{obj!r} belongs to the notebook")
+        return NotImplemented
+
+
+def freeze(value: Any) -> bytes | None:
+    """An item's value as bytes; None where it refers to what no other process has."""
+    output = io.BytesIO()
+    try:
+        _Freezer(output, protocol=5).dump(value)
+    except Exception:  # noqa: BLE001 - reducers of any library may fail in any way
+        return None
+    return output.getvalue()
 
 
 def _environment() -> dict[Any, Any]:
@@ -259,7 +104,7 @@ class Ambient:
                     self.baseline_values[item.key] = value
 
     def digest(self, item: Item) -> str:
-        """Content digest of an item's value now.
+        """Content digest of an item's value now; one that starts with ``~`` is of this process only.
 
         Most items stay as they are from cell to cell, so the value's bytes are compared with
         those of the last look before anything is walked.
@@ -268,7 +113,7 @@ class Ambient:
         try:
             data = marshal.dumps(value, 2)
         except ValueError:
-            return digest_of(value)
+            return digest_of(value) or "~" + hash_parts(repr(value))
         known = self._last.get(item.key)
         if known is None or known[0] != data:
             known = self._last[item.key] = data, digest_of(value)

@@ -253,7 +253,8 @@ def codes_of(code: CodeType) -> Iterator[CodeType]:
 
 
 @lru_cache(maxsize=8192)
-def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    deletes: set[str] = set()
     loads: set[str] = set()
     stores: set[str] = set()
     faults: set[str] = set()
@@ -283,8 +284,9 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[st
             elif kind == "DELETE_GLOBAL" or (kind == "DELETE_NAME" and not class_body):
                 stores.add(name)
                 faults.add(name)
+                deletes.add(name)
     hidden = {"__name__", "__module__", "__qualname__", "__classcell__", "__annotations__"}
-    return frozenset(loads - hidden), frozenset(stores), frozenset(faults - hidden)
+    return frozenset(loads - hidden), frozenset(stores), frozenset(faults - hidden), frozenset(deletes)
 
 
 def global_names(code: CodeType) -> frozenset[str]:
@@ -304,6 +306,11 @@ def prefault_names(code: CodeType) -> frozenset[str]:
     directly, so these names must be in the namespace before the code runs.
     """
     return _names(code)[2]
+
+
+def deleted_names(code: CodeType) -> frozenset[str]:
+    """Names that the code may delete from its globals."""
+    return _names(code)[3]
 
 
 _INDIRECT = frozenset(

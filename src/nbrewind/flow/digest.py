@@ -385,12 +385,17 @@ def _method(walk: Walk, obj: MethodType) -> None:
     walk.visit(obj.__self__)
 
 
+def made_by_hand(name: str) -> str:
+    """The reason why a module that no import made cannot be stored."""
+    return f"module {name!r} was made by hand and has no file"
+
+
 def _module(walk: Walk, obj: ModuleType) -> None:
     name = obj.__name__
     if sys.modules.get(name) is not obj or (
         getattr(obj, "__spec__", None) is None and name not in ("__main__", "builtins")
     ):
-        walk.stop(obj, f"module {name!r} was made by hand and has no file")
+        walk.stop(obj, made_by_hand(name))
         for value in vars(obj).values():
             if type(value) not in _ATOMS and not isinstance(value, _BOUNDARY):
                 walk.visit(value)
@@ -554,6 +559,8 @@ def _reduced(walk: Walk, obj: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             registered = copyreg.dispatch_table.get(type(obj))
+            if getattr(registered, "__module__", "") == "__main__":
+                registered = None
             value: Any = obj.__reduce_ex__(4) if registered is None else registered(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
         walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({_short(error)})")

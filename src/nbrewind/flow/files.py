@@ -64,11 +64,16 @@ class FileWatch:
         """Paths this process wrote: an open handle may write on without another event."""
         self.is_user_frame: Callable[[FrameType], bool] = lambda frame: True
         self._busy = threading.local()
+        os.register_at_fork(after_in_child=self._forked)
         _install(self)
 
     def begin(self) -> None:
         """Start to record a cell."""
         self.cell = CellFiles()
+
+    def _forked(self) -> None:
+        """A forked child has no store to keep files in; its parent is marked as having one."""
+        self.cell = None
 
     def end(self) -> CellFiles:
         """Stop recording and return what was seen."""

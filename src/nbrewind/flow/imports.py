@@ -6,6 +6,7 @@ callback after the module's code has run.
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
@@ -17,12 +18,29 @@ from nbrewind.flow.names import take_baseline
 Callback = Callable[[ModuleType], None]
 
 
+class _Made(importlib.abc.Loader):
+    """Loads what is there."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.spec = module.__spec__
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Importing must not show: it has no spec, as its maker left it."""
+        module.__spec__ = self.spec
+
+
 class ImportWatch:
     """A meta-path finder that calls back after each import."""
 
     def __init__(self) -> None:
         self.callbacks: dict[str, list[Callback]] = {}
         self.any_callbacks: list[Callback] = []
+        self.make_again: Callable[[str], bool] = lambda name: False
+        """Rebuilds a module that the notebook made by hand, if it knows one of that name."""
         self._finding: set[str] = set()
 
     def install(self) -> None:
@@ -53,7 +71,7 @@ class ImportWatch:
                 if spec is not None:
                     break
             else:
-                return None
+                return self._by_hand(fullname)
         finally:
             self._finding.discard(fullname)
         loader: Any = spec.loader
@@ -69,6 +87,12 @@ class ImportWatch:
             except AttributeError:
                 return spec
         return spec
+
+    def _by_hand(self, name: str) -> importlib.machinery.ModuleSpec | None:
+        """A module that a restored cell made and put into ``sys.modules`` itself."""
+        if not self.make_again(name) or name not in sys.modules:
+            return None
+        return importlib.machinery.ModuleSpec(name, _Made(sys.modules[name]))
 
     def _imported(self, module: ModuleType) -> None:
         take_baseline(module)

@@ -70,10 +70,22 @@ def reference(obj: Any) -> tuple[str, str] | None:
         if module_name is None:
             return None
     try:
-        found = lookup(module_name, qualname)
+        if lookup(module_name, qualname) is obj:
+            return module_name, qualname
     except LookupError:
+        pass  # it may stand there under another name
+    other = _other_name(obj, module_name) if isinstance(obj, type) else None
+    return None if other is None else (module_name, other)
+
+
+def _other_name(obj: type, module_name: str) -> str | None:
+    """The name of a library's class that its module keeps under another one (``functools._CacheInfo``)."""
+    module = sys.modules.get(module_name)
+    path = getattr(module, "__file__", None)
+    if module is None or not isinstance(path, str) or not is_library_path(path):
         return None
-    return (module_name, qualname) if found is obj else None
+    table = BASELINES.get(module_name) or vars(module)
+    return next((name for name, value in list(table.items()) if value is obj), None)
 
 
 def _search(obj: Any, name: str) -> str | None:

@@ -56,12 +56,16 @@ class Namespace(dict[str, Any]):
         """Whether ``name`` is only a builtin put here for speed."""
         return name in self.shims and dict.get(self, name, _MISSING) is self.shims[name]
 
+    def drop_shim(self, name: str) -> None:
+        """Take one builtin out again."""
+        if self.is_shim(name):
+            dict.__delitem__(self, name)
+        self.shims.pop(name, None)
+
     def drop_shims(self) -> None:
         """Take all builtins out again."""
         for name in list(self.shims):
-            if self.is_shim(name):
-                dict.__delitem__(self, name)
-        self.shims.clear()
+            self.drop_shim(name)
 
     def live_names(self) -> list[str]:
         """Names that are in the dict itself."""

@@ -18,23 +18,8 @@ def main() -> None:
         position = argv.index("--mode")
         mode = argv[position + 1]
         del argv[position : position + 2]
-    from ipykernel.kernelapp import IPKernelApp
-
+    from nbrewind.kernel.app import RewindApp
     from nbrewind.kernel.kernel import AuditKernel, RepeatKernel
-
-    class RewindApp(IPKernelApp):
-        """IPython's application; the notebook's folder is on ``sys.path`` before the kernel looks at it."""
-
-        def init_kernel(self) -> None:
-            self.init_path()  # type: ignore[no-untyped-call]
-            super().init_kernel()  # type: ignore[no-untyped-call]
-
-        def initialize(self, argv: list[str] | None = None) -> None:
-            super().initialize(argv)  # type: ignore[no-untyped-call]
-            # Variables that starting sets (the plotting backend, pagers) are no change of a cell.
-            base = self.kernel.rewind.process.ambient.base_env
-            base.clear()
-            base.update(os.environ)
 
     RewindApp.launch_instance(argv, kernel_class=AuditKernel if mode == "audit" else RepeatKernel)
 

@@ -16,8 +16,9 @@ import msgspec
 from ipykernel.ipkernel import IPythonKernel
 
 from nbrewind.errors import NBRewindError, RecomputeFailed, StoreError
-from nbrewind.flow.ambient import Item
+from nbrewind.flow.items import Item
 from nbrewind.flow.namespace import MainModule
+from nbrewind.kernel import shell_state
 from nbrewind.kernel.magics import register
 from nbrewind.kernel.outputs import OutputTap, renumbered
 from nbrewind.kernel.results import LazyResults, remember_result
@@ -72,6 +73,7 @@ class RewindKernel(IPythonKernel):
         session.process.ambient.base_path = list(sys.path)
         session.compile_flags = lambda: int(shell.compile.flags) & FUTURE
         session.process.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
+        shell_state.watch(shell, session.process)
         shell.transform_cell = self._transform_for_shell
         register(shell, session)
         namespace = session.memory.namespace
@@ -282,7 +284,7 @@ class RewindKernel(IPythonKernel):
                 metadata["nbrewind"]["start_over"] = list(self.rewind.start_over)
         return metadata
 
-    def do_shutdown(self, restart: bool) -> Any:
+    async def do_shutdown(self, restart: bool) -> Any:
         """Drain the writer before the process ends."""
         self.rewind.store.close()
         return super().do_shutdown(restart)

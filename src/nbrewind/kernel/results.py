@@ -6,6 +6,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from nbrewind.plan.algebra import BESIDE
 from nbrewind.session.memory import Memory
 
 
@@ -18,7 +19,7 @@ class LazyResults(dict[int, Any]):
 
     def _numbers(self) -> list[int]:
         live = [int(n[1:]) for n in self._memory.namespace.live_names() if n[:1] == "_" and n[1:].isdigit()]
-        return sorted({*self._memory.state.results, *live})
+        return sorted(n for n in {*self._memory.state.results, *live} if n < BESIDE)
 
     def __missing__(self, number: int) -> Any:
         if number not in self._numbers():
@@ -60,7 +61,15 @@ def remember_result(shell: Any) -> None:
     """Let the display hook store ``_N`` only; ``_``, ``__``, ``___`` are looked up by distance."""
 
     def update_user_ns(hook: Any, result: Any) -> None:
-        if result is not shell.user_ns["_oh"]:
-            shell.user_ns[f"_{hook.prompt_count}"] = result
+        if result is shell.user_ns["_oh"]:
+            return
+        space, count = shell.user_ns, hook.prompt_count
+        own, older, newer = f"_{count}", f"_{count + BESIDE}", f"_{count + 2 * BESIDE}"
+        if dict.__contains__(space, own):
+            # A cell that displays several results: `__` and `___` reach back to two of them.
+            if dict.__contains__(space, newer):
+                space[older] = space[newer]
+            space[newer if dict.__contains__(space, older) else older] = space[own]
+        space[own] = result
 
     shell.displayhook.update_user_ns = types.MethodType(update_user_ns, shell.displayhook)

@@ -4,7 +4,9 @@ Pure: no I/O, no IPython; everything is a function of ``nbrewind.model`` values.
 
 A displayed result lives in the state as ``_N``.  Records name results by distance, since a
 record is replayed at any position (R14): ``_-1`` is the newest result before the cell,
-``_*`` the cell's own.
+``_*`` the cell's own.  Where a cell displays several, ``Out`` keeps the last, but ``__`` and
+``___`` may be the ones before it: they are ``_*1`` and ``_*2``, the older first, and live in
+the state as ``_N`` with a number that no execution count reaches.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import replace
 from nbrewind.model import Delta, Root, State, Version
 
 OWN_RESULT = "_*"
+BESIDE = 10**9
+"""Added to an execution count for each result that the cell displayed before its last one."""
 
 
 def to_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> Root:
@@ -23,8 +27,8 @@ def to_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> R
     number = result_number(root)
     if number is None:
         return root
-    if own is not None and number == own:
-        return OWN_RESULT
+    if own is not None and number % BESIDE == own:
+        return f"{OWN_RESULT}{number // BESIDE or ''}"
     if number in results:
         return f"_-{len(results) - results.index(number)}"
     return root
@@ -32,8 +36,8 @@ def to_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> R
 
 def from_symbol(root: Root, results: tuple[int, ...], own: int | None = None) -> Root | None:
     """The inverse of ``to_symbol``; None where there is no such result."""
-    if root == OWN_RESULT:
-        return None if own is None else f"_{own}"
+    if root.startswith(OWN_RESULT):
+        return None if own is None else f"_{own + BESIDE * int(root[2:] or 0)}"
     if root.startswith("_-") and root[2:].isdigit():
         distance = int(root[2:])
         return f"_{results[-distance]}" if 1 <= distance <= len(results) else None
@@ -47,7 +51,8 @@ def result_number(root: Root) -> int | None:
 
 def is_result(root: Root) -> bool:
     """Whether a root is a displayed result, by number or by distance."""
-    return root == OWN_RESULT or result_number(root) is not None or (root[:2] == "_-" and root[2:].isdigit())
+    by_distance = root[:2] == "_-" and root[2:].isdigit()
+    return root.startswith(OWN_RESULT) or result_number(root) is not None or by_distance
 
 
 def digest_in(state: State, root: Root) -> str | None:
@@ -123,7 +128,8 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
             written[root] = _resolved(version, symbol, results, count)
     if delta.result is not None:
         written[f"_{count}"] = _resolved(delta.result, OWN_RESULT, results, count)
-        after.results = (*results, count)
+        shown = {number for root in written if (number := result_number(root)) is not None}
+        after.results = (*results, *sorted(n for n in shown if n > BESIDE and n % BESIDE == count), count)
     touched = set(written) | set(delta.deleted)
     for root in touched:
         before = state.names.get(root)

@@ -22,8 +22,15 @@ PACKAGE_ITEMS = {
     "matplotlib.rcParams": "matplotlib",
     "matplotlib.backend": "matplotlib",
     "numpy.printoptions": "numpy",
+    "numpy.errstate": "numpy",
+    "matplotlib.inline": "matplotlib",
+    "process:IPython magics": "IPython",
 }
 """Ambient items that only users of a package depend on."""
+
+
+EVERY_CELL = "process:callbacks of every cell"
+"""Hidden state that acts in each cell: while there is some, no cell is restored."""
 
 
 class Outside(Protocol):

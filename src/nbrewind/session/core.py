@@ -21,45 +21,18 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable
-from nbrewind.plan.match import RESULT_NAMES, choose, label
+from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
 from nbrewind.session import modules, prepare
 from nbrewind.session.history import History
 from nbrewind.session.memory import CellReads
 from nbrewind.session.options import Options
 from nbrewind.session.process import Process
 from nbrewind.session.recorder import Message, Outcome, Recorder, Running
+from nbrewind.session.refusal import refused
 from nbrewind.session.world_files import equal
 from nbrewind.store import Store
 
 Transform = Callable[[str], str]
-
-_NEVER_REPLAYED = frozenset(
-    {
-        "OSError",
-        "MemoryError",
-        "KeyboardInterrupt",
-        "FileNotFoundError",
-        "PermissionError",
-        "TimeoutError",
-        "ConnectionError",
-        "BrokenPipeError",
-        "InterruptedError",
-        "IsADirectoryError",
-        "NotADirectoryError",
-        "FileExistsError",
-        "ConnectionResetError",
-        "ConnectionRefusedError",
-        "KilledWorker",
-        "CancelledError",
-        "EOFError",
-        "StdinNotImplementedError",
-        "ImportError",
-        "ModuleNotFoundError",
-        "SystemExit",
-        "RecursionError",
-    }
-)
-
 
 @dataclass(slots=True)
 class Restored:
@@ -129,27 +102,35 @@ class Session:
             report.reason = "forced"
             return None, report
         self.settle()
-        records = [r for r in self.store.records(self.key_of(source)) if self._usable(r)]
+        if EVERY_CELL in self.state.ambient:
+            report.reason = "a callback of the notebook runs with every cell"
+            return None, report
+        records, refused = [], ""
+        for one in self.store.records(self.key_of(source)):
+            why = self._refused(one)
+            if not why:
+                records.append(one)
+            refused = refused or why
         record, changed = choose(records, self.state, self.process.start, branch=self.history.branch())
-        if record is None:
+        if record is not None:
+            report.reason = "trace holds"
+        elif not records and refused:
+            report.reason = refused
+        else:
             report.changed_inputs = changed
             report.reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
-        else:
-            report.reason = "trace holds"
         return record, report
 
-    def _usable(self, record: Record) -> bool:
+    def _refused(self, record: Record) -> str:
+        """Why a record is never a hit now, empty where its trace decides."""
         if self.options.strict and "nondeterministic" in record.flags:
-            return False
-        if "never" in record.flags or "environment" in record.flags:
-            return False
-        if record.error is not None and rules.on("R12") and not replayable(record):
-            return False
+            return "it read a clock or entropy (--strict)"
         if record.tasks:
             changed, missing = self.process.tasks.holds(record.tasks)
             if changed or missing:
-                return False
-        return self.store.complete(record)
+                return "a task of it is not the same any more"
+        torn = "" if self.store.complete(record) else "the store misses part of its record"
+        return refused(record) or torn
 
     def restore(self, record: Record, report: CellReport, count: int) -> Restored:
         """Apply a record: the state changes, nothing is loaded."""
@@ -225,11 +206,15 @@ class Session:
         self.process.ambient.refresh()
         with self.process.suspended():
             running.ambient = self.process.ambient.snapshot()
+        self.process.hidden.begin(names)
         self.running, self.process.recording = running, True
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
         self.process.ambient.begin(running.ambient)
         loads = codes.global_names(code) if code is not None else frozenset()
+        # Printing goes to whatever stands in the streams' places.
+        replaced = {f"attr:sys:{name}" for name in ("stdout", "stderr", "stdin")}
+        seen.reads |= {root for root in replaced if root in self.state.names}
         seen.position = bool(loads & {"In", "_ih", "_i", "_ii", "_iii"})
         running.started = time.perf_counter()
         return running
@@ -397,13 +382,9 @@ class Session:
         self.settle()
         state = self.history.rewind(commit_id)
         process = self.process
-        changed = [
-            key
-            for key in {*state.files, *self.state.files}
-            if not equal(
-                state.files.get(key) or process.start.file(key, content=True), process.start.disk(key)
-            )
-        ]
+        # What the commit does not know is as it was before the notebook touched it.
+        then = {**self.history.run.found, **state.files}
+        changed = [key for key, wanted in then.items() if not equal(wanted, process.start.disk(key))]
         if not files:
             state.files = dict(self.state.files)
         for root in list(self.memory.live):
@@ -412,7 +393,7 @@ class Session:
         process.behind = True
         if files:
             with self.memory.own_work():
-                process.layer.lay_down(state.files)
+                process.layer.lay_down(then)
         return sorted(changed)
 
     def finish(self) -> dict[str, Any]:
@@ -472,14 +453,6 @@ class Session:
     def force(self) -> None:
         """Execute the next cell in any case."""
         self.forced = True
-
-
-def replayable(record: Record) -> bool:
-    """Whether a recorded error may be shown again instead of running the cell (R12)."""
-    assert record.error is not None
-    return record.error.ename not in _NEVER_REPLAYED and not (
-        {"external", "files", "nondeterministic", "engine", "interrupted"} & set(record.flags)
-    )
 
 
 def written_names(delta: Delta) -> list[str]:

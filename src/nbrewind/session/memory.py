@@ -11,7 +11,7 @@ import builtins
 import contextlib
 import threading
 from collections.abc import Callable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from nbrewind import rules
@@ -20,7 +20,7 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.namespace import Namespace
 from nbrewind.flow.world import World
 from nbrewind.model import Root, State, Version
-from nbrewind.plan.algebra import expand, is_result
+from nbrewind.plan.algebra import BESIDE, component_of, expand, is_result, result_number
 from nbrewind.plan.match import RESULT_NAMES
 from nbrewind.session.modules import get_attribute, put_attribute
 from nbrewind.store import Store
@@ -41,7 +41,9 @@ class CellReads:
         self.position = False
         """Whether the cell looked at its place in the history (``In``, ``_i``)."""
         self.shims = True
-        self.libs: set[str] = set()
+        """Whether builtins may be put into the namespace for speed."""
+        self.bare: set[str] = set()
+        """Names that the code deletes: ``del`` would find a builtin put there."""
 
 
 class Memory:
@@ -94,7 +96,7 @@ class Memory:
             if hasattr(builtins, name):
                 if not self.quiet:
                     seen.absent.add(name)
-                if seen.shims and self.cell is not None:
+                if seen.shims and self.cell is not None and name not in seen.bare:
                     return self.namespace.shim(name)
                 raise KeyError(name)
             if not self.quiet:
@@ -121,8 +123,15 @@ class Memory:
         if name == root:
             self.live.pop(root, None)
         if isinstance(value, FunctionType):
-            for wanted in codes.prefault_names(value.__code__):
-                self.prefault(wanted)
+            self.prefault_code(value.__code__)
+
+    def prefault_code(self, code: CodeType) -> None:
+        """Move in what code looks up past ``__missing__``; keep builtins away from what it deletes."""
+        for name in codes.deleted_names(code):
+            (self.cell or self.between).bare.add(name)
+            self.namespace.drop_shim(name)
+        for name in codes.prefault_names(code):
+            self.prefault(name)
 
     def prefault(self, name: str) -> None:
         """Move a name in that the interpreter would look up past ``__missing__``; a read."""
@@ -158,7 +167,11 @@ class Memory:
 
     def names(self) -> list[str]:
         """Parked user names, without reading anything."""
-        return [name for name in self.state.names if ":" not in name and self._not_deleted(name)]
+        return [
+            name
+            for name in self.state.names
+            if ":" not in name and (result_number(name) or 0) < BESIDE and self._not_deleted(name)
+        ]
 
     def _not_deleted(self, name: str) -> bool:
         seen = self.cell
@@ -330,12 +343,16 @@ class Memory:
             self.graveyard.append(value)
 
     def become(self, state: State) -> None:
-        """Take another state: live values at a version that the state wants are kept (R10)."""
+        """Take another state: components that are whole in memory at their version are kept (R10)."""
         self.state = state
         for root in list(self.live):
             version, held = state.names.get(root), self.held.get(root)
             if version is None or held is None or not same(held, version):
                 self.drop(root)
+        # After `b = a; b = []` and back, `a` is at its version but its `b` is gone: both come from the image.
+        gone = [root for root, version in state.names.items() if version.links and not self.is_live(root)]
+        for root in component_of(state, gone):
+            self.drop(root)
 
     def is_user_root(self, root: Root) -> bool:
         """Whether a root is a plain name of the user."""

@@ -12,6 +12,7 @@ from nbrewind.flow import code as codes
 from nbrewind.model import CellReport, Record, Root, Run, State
 from nbrewind.plan.algebra import apply_delta, from_symbol
 from nbrewind.plan.match import choose, label
+from nbrewind.session.refusal import refused
 from nbrewind.session.world_files import StartWorld
 from nbrewind.store import Store
 
@@ -50,7 +51,7 @@ def plan_cells(
     flags: int = 0,
 ) -> list[CellReport]:
     """Walk the cells over the records; values of cells that must run are not known beforehand."""
-    from nbrewind.session.core import replayable, written_names
+    from nbrewind.session.core import written_names
 
     assert callable(transform)
     state = State()
@@ -69,16 +70,19 @@ def plan_cells(
             continue
         count += 1
         key = codes.source_key(transform(cell.source))
-        records = [
-            r
-            for r in store.records(key)
-            if store.complete(r)
-            and (r.error is None or replayable(r))
-            and not {"never", "environment"} & set(r.flags)
-        ]
+        recorded = store.records(key)
+        records = [r for r in recorded if not refused(r) and store.complete(r)]
         report = _one(index, cell, records, state, unknown, start, branch)
+        if recorded and not records and report[0].action == "executed":
+            report[0].reason = refused(recorded[0]) or "the store misses part of its record"
         record = report[1]
         reports.append(report[0])
+        if record is None and not unknown:
+            again = choose([r for r in recorded if "process" in r.flags], state, start, branch=branch)[0]
+            if again is not None:
+                # It must run, for what it does to the process; its values will be what they were.
+                state = apply_delta(state, again.delta, count)
+                continue
         if record is not None:
             state = apply_delta(state, record.delta, count)
             report[0].writes = written_names(record.delta)

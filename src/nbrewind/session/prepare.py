@@ -41,8 +41,9 @@ def compiled(transformed: str, flags: int) -> CodeType | None:
 
 def prefault(memory: Memory, code: CodeType) -> None:
     """Move in what the interpreter or a library would look up past the namespace."""
+    memory.prefault_code(code)
     names = codes.attribute_names(code)
-    wanted = set(codes.prefault_names(code))
+    wanted: set[str] = set()
     stored = codes.stored_names(code)
     if rules.on("R14"):
         wanted |= {n for n in stored if n in memory.state.names and memory.state.names[n].finaliser}

@@ -8,16 +8,17 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from nbrewind.errors import NBRewindError, NotStorable
 from nbrewind.flow.ambient import Ambient
-from nbrewind.flow.digest import content_digest
+from nbrewind.flow.digest import content_digest, made_by_hand
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch
+from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
 from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
-from nbrewind.model import FileState, Run, State
+from nbrewind.model import AmbientValue, FileState, Run, State
 from nbrewind.session import modules
 from nbrewind.session.memory import Memory
 from nbrewind.session.observe import Observer
@@ -57,8 +58,13 @@ class Process:
         self.start.ignored = self.files.ignored
         self.start.environment_rule = options.env
         self.layer = FileLayer(self.start, store)
+        self.hidden = HiddenState()
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []
+        self.notes: list[str] = []
+        """What could not be put back as it was; told with the next cell."""
+        self.own_objects: dict[str, Any] = {}
+        """Objects that every kernel process has one of, by name: streams, the shell."""
         self.engine_state: frozenset[str] = frozenset()
         """Module attributes that belong to engines and are no state of the notebook."""
         self._install()
@@ -75,6 +81,8 @@ class Process:
     def _install(self) -> None:
         self.imports.install()
         self.imports.any_callbacks.append(self._imported)
+        self.imports.make_again = self._make_module
+        self.hidden.named_modules = self._named_modules
         self.ambient.watch_environment(self._caused_by_user)
         self.ambient.watch_seeds("rng:random", random, "seed")
         self.imports.when("numpy.random", self._numpy_random)
@@ -100,6 +108,8 @@ class Process:
 
     def _rebuild_handle(self, identity: str, kind: str, recipe: Any) -> Any:
         engine = kind.partition(".")[0]
+        if engine == "process":
+            return self.own_objects[recipe]
         if self.options.engine == "none":
             raise NotStorable(f"a {kind} is needed, and --engine none refuses to start any")
         for adapter in self.adapters:
@@ -129,12 +139,25 @@ class Process:
             value = self.state.ambient.get(item.key) if item.module == name else None
             if value is not None and value.image and self.ambient.available(item):
                 with self.suspended():
-                    item.put(pickle.loads(self.store.get(value.image)))
+                    self._put_item(item.key, value)
+        filters = self.state.ambient.get("warnings")
+        if filters is not None and filters.image and self.memory.quiet:
+            # The notebook imported it long ago: what importing adds must not come first now.
+            self._put_item("warnings", filters)
         if is_local_module(name):
             with self.suspended():
                 for root, value in modules.local_data({name}).items():
                     with contextlib.suppress(NBRewindError):
                         self.memory.attribute_baseline[root] = content_digest(value)
+
+    def _make_module(self, name: str) -> bool:
+        made = [r for r, v in self.state.names.items() if v.opaque.startswith(made_by_hand(name))]
+        for root in made:
+            self.memory.prefault(root)
+        return bool(made)
+
+    def _named_modules(self) -> set[str]:
+        return {value.__name__ for value in self.memory.live.values() if isinstance(value, ModuleType)}
 
     def _is_user_frame(self, frame: FrameType) -> bool:
         if frame.f_globals is self.memory.namespace:
@@ -191,14 +214,21 @@ class Process:
     def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
         ambient, state = self.ambient, self.state
         now = ambient.snapshot(keys)
-        for key, value in state.ambient.items():
+        # Variables first: the time zone, for one, is made from them.
+        for key, value in sorted(state.ambient.items(), key=lambda pair: not pair[0].startswith("env:")):
             if keys is not None and key not in keys:
                 continue
             if now.get(key) != value.digest and value.image:
-                ambient.put(key, pickle.loads(self.store.get(value.image)))
+                self._put_item(key, value)
         for key, digest in now.items():
             if key not in state.ambient and not key.startswith("rng:") and not ambient.is_base(key, digest):
                 ambient.reset(key)
+
+    def _put_item(self, key: str, value: AmbientValue) -> None:
+        try:
+            self.ambient.put(key, pickle.loads(self.store.get(value.image)))
+        except Exception as error:  # noqa: BLE001 - other platforms refuse in their own ways; it is told
+            self.notes.append(f"{key} cannot be set here as it was ({error})")
 
     def portable(self, path: str) -> str:
         """The name of a path in records."""

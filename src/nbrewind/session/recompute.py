@@ -10,7 +10,7 @@ import gc
 import threading
 from typing import TYPE_CHECKING
 
-from nbrewind.errors import RecomputeFailed
+from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
 from nbrewind.session import prepare
@@ -82,31 +82,41 @@ async def recompute(session: Session, root: Root) -> None:
 def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
     """The commits of the branch that made and touched the value, and for opaque inputs theirs."""
     version = session.state.names[root]
-    wanted = set(version.chain)
+    wanted: set[str] = set()
     by_record = {record.id: (commit, record, before) for commit, record, before in session.history.commits}
-    queue = list(wanted)
+    by_trace = {key_of_trace(step[1].source_key, step[1].trace): step for step in by_record.values()}
+    queue = list(version.chain)
     while queue:
         one = queue.pop()
-        found = by_record.get(one)
+        found = by_record.get(one) or by_trace.get(_trace_key(session, one))
         if found is None:
             raise RecomputeFailed(
                 f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part "
                 "of this run. Run them again with `--force`."
             )
         _, record, before = found
+        if record.id in wanted:
+            continue
+        wanted.add(record.id)
         for symbol in record.trace.reads:
             source = from_symbol(symbol, before.results)
             read = before.names.get(source) if source is not None else None
             if read is not None and not read.image and not (source or "").startswith("mod:"):
-                for earlier in read.chain:
-                    if earlier not in wanted:
-                        wanted.add(earlier)
-                        queue.append(earlier)
+                queue += read.chain
     if not wanted:
         raise RecomputeFailed(
             f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it."
         )
     return [step for step in session.history.commits if step[1].id in wanted]
+
+
+def _trace_key(session: Session, record: str) -> str:
+    """A cell that had to run again has a new record for the same trace."""
+    try:
+        found = session.store.record(record)
+    except NBRewindError:
+        return ""
+    return key_of_trace(found.source_key, found.trace)
 
 
 async def _run_again(session: Session, commit: Commit, record: Record, before: State) -> None:

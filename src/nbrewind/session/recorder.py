@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import sys
 import time
@@ -15,13 +14,11 @@ import msgspec
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
-from nbrewind.flow.ambient import SECRET
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
-    AmbientValue,
     CellError,
     CellReport,
     Delta,
@@ -33,7 +30,7 @@ from nbrewind.model import (
     Trace,
     Version,
 )
-from nbrewind.plan.algebra import apply_delta, digest_in, expand, is_result, reachable, to_symbol
+from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
 from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NAMES, names_digest
 from nbrewind.session import modules
 from nbrewind.session.history import History
@@ -41,6 +38,7 @@ from nbrewind.session.memory import CellReads
 from nbrewind.session.nondeterminism import nondeterministic_names
 from nbrewind.session.observe import Observed
 from nbrewind.session.process import Process
+from nbrewind.session.surroundings import effects, random_reads
 from nbrewind.session.world_files import equal
 
 Message = dict[str, Any]
@@ -141,6 +139,8 @@ class Recorder:
         for name in values:
             memory.live[name] = values[name]
         libs = {"lib:" + name.partition(".")[0] for name in running.imports}
+        if "get_ipython" in running.names:
+            libs.add("lib:IPython")
         read = expand(before, set(cell.reads) | libs)
         new_modules = modules.local_modules() - running.loaded
         trace = self._trace(running, cell, read, before, files, flags, new_modules)
@@ -171,6 +171,17 @@ class Recorder:
         delta = self._delta(
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
         )
+        around = effects(
+            self.process,
+            before,
+            running.ambient,
+            read=read,
+            names=self._names_behind(running, read),
+            trace_key=trace_key,
+        )
+        delta = replace(delta, ambient=around.written)
+        flags += around.flags
+        notes += around.notes
         self._classify(running, cell, outcome, flags)
         outputs = (
             self.store.put(json.dumps(outcome.messages, sort_keys=True).encode()) if outcome.messages else ""
@@ -243,7 +254,7 @@ class Recorder:
             package = PACKAGE_ITEMS.get(key)
             if not key.startswith(("env:", "rng:")) and (package is None or "lib:" + package in reads):
                 ambient[key] = state.digest
-        ambient.update(self._random_reads(running, before, flags, read))
+        ambient.update(random_reads(self.process, before, running.ambient, read, flags))
         if cell.position:
             ambient["position"] = hash_parts(str(running.count))
             flags.append("position")
@@ -265,29 +276,6 @@ class Recorder:
             ambient=ambient,
             packages=_versions(reads),
         )
-
-    def _random_reads(
-        self, running: Running, before: State, flags: list[str], read: set[Root]
-    ) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for item in self.ambient.items:
-            if not item.random or not self.ambient.available(item):
-                continue
-            now = self.ambient.digest(item)
-            if now == running.ambient.get(item.key) or item.key in self.ambient.seeded:
-                continue
-            if item.key == "rng:random" and self._engine_drew(read, running):
-                continue
-            known = before.ambient.get(item.key)
-            found[item.key] = known.digest if known is not None else ""
-            if known is None:
-                flags.append("nondeterministic")
-        return found
-
-    def _engine_drew(self, read: set[Root], running: Running) -> bool:
-        """Engines' own threads draw from ``random``; a notebook that does not name it did not."""
-        engines = {"lib:dask", "lib:distributed", "lib:parsl", "lib:ray"}
-        return bool(read & engines) and "lib:random" not in read
 
     def _attributes(
         self, running: Running, read: set[Root], new_modules: set[str], before: State
@@ -314,14 +302,20 @@ class Recorder:
             found[modules.FIGURES] = None
         return [root for root in sorted(found) if root not in self.process.engine_state]
 
-    def _attributes_stored(self, running: Running, read: set[Root]) -> set[str]:
-        """Names of attributes that the cell's code, or a function that it read, sets."""
-        queue = [running.code] if running.code is not None else []
+    def _codes_behind(self, running: Running, read: set[Root]) -> list[CodeType]:
+        """The code of the cell, and that of the functions that it read."""
+        found = [running.code] if running.code is not None else []
         for root in read:
             inner = getattr(self.memory.live.get(root), "__code__", None)
             if isinstance(inner, CodeType):
-                queue.append(inner)
-        return {name for code in queue for name in codes.stored_attributes(code)}
+                found.append(inner)
+        return found
+
+    def _attributes_stored(self, running: Running, read: set[Root]) -> set[str]:
+        return {n for code in self._codes_behind(running, read) for n in codes.stored_attributes(code)}
+
+    def _names_behind(self, running: Running, read: set[Root]) -> frozenset[str]:
+        return frozenset(n for code in self._codes_behind(running, read) for n in codes.attribute_names(code))
 
     def _delta(
         self,
@@ -345,7 +339,7 @@ class Recorder:
             symbol = to_symbol(root, results, count)
             if symbol == "_*":
                 result = version
-            elif symbol.startswith("_") and is_result(root) and root not in before.names:
+            elif is_result(root) and root not in before.names and not symbol.startswith(OWN_RESULT):
                 continue
             else:
                 names[symbol] = version
@@ -372,7 +366,6 @@ class Recorder:
             names=names,
             deleted=tuple(sorted(gone)),
             files=self._files_written(files, before),
-            ambient=self._ambient_written(running, before, flags),
             result=result,
         )
 
@@ -404,39 +397,6 @@ class Recorder:
             if written[key].kind == "file":
                 self.files.written.add(key)
             self.layer.remember(key, written[key])
-        return written
-
-    def _ambient_written(self, running: Running, before: State, flags: list[str]) -> dict[str, AmbientValue]:
-        written: dict[str, AmbientValue] = {}
-        with self.process.suspended():
-            after = self.ambient.snapshot()
-            for key, digest in after.items():
-                if running.ambient.get(key) == digest:
-                    continue
-                item = self.ambient.item(key)
-                if (
-                    item is not None
-                    and item.random
-                    and key == "rng:random"
-                    and self._engine_drew(
-                        {"lib:" + p for p in running.imports} | set(running.report.reads), running
-                    )
-                ):
-                    continue
-                if running.ambient.get(key) is None and self.ambient.is_base(key, digest):
-                    continue
-                if key.startswith("env:") and SECRET.search(key):
-                    flags.append("never")
-                    continue
-                if self.ambient.is_base(key, digest) and not (item is not None and item.random):
-                    written[key] = AmbientValue("")
-                    continue
-                written[key] = AmbientValue(
-                    digest, self.store.put(pickle.dumps(self.ambient.value(key), protocol=5))
-                )
-            for key in before.ambient:
-                if key.startswith("env:") and key not in after:
-                    written[key] = AmbientValue("")
         return written
 
     def _classify(self, running: Running, cell: CellReads, outcome: Outcome, flags: list[str]) -> None:

@@ -296,7 +296,7 @@ def make_enum(
 
 
 def make_namedtuple(
-    root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...], module: str
+    root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...] | None, module: str
 ) -> type:
     """A named tuple class, from its fields."""
     import collections

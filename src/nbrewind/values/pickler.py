@@ -6,6 +6,7 @@ notebook classes as references to their identity.  Formats: docs/format.md, "Ima
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import io
 import marshal
@@ -81,6 +82,7 @@ def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
 
     pickler = _Pickler(output, protocol=5, buffer_callback=out_of_band)
     pickler.world = world
+    pickler.dispatch_table = _library_reducers()
     try:
         with warnings.catch_warnings(), walks.deep():
             warnings.simplefilter("ignore")
@@ -92,6 +94,12 @@ def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
     except Exception as error:
         raise NotStorable(f"{type(error).__name__}: {str(error)[:160]}") from error
     return Dump(output.getvalue(), buffers)
+
+
+def _library_reducers() -> dict[type, Any]:
+    """``copyreg``'s table without what the notebook registered: its reducers may lose state."""
+    table = copyreg.dispatch_table
+    return {cls: reduce for cls, reduce in table.items() if getattr(reduce, "__module__", "") != "__main__"}
 
 
 def _top(root: str, value: Any) -> Any:
@@ -254,7 +262,7 @@ _NAMEDTUPLE_OWN = frozenset(
 
 def _namedtuple(root: str, cls: Any) -> Any:
     fields = tuple(cls._fields)
-    defaults = tuple(cls._field_defaults[name] for name in fields if name in cls._field_defaults)
+    defaults = cls.__new__.__defaults__
     extra = [
         (name, value)
         for name, value in cls.__dict__.items()

@@ -1,0 +1,133 @@
+"""State of the process that nothing can store: handlers, hooks, registrations (R7).
+
+A cell that changes some of it is executed at every repeat, whatever its record says; what it
+changed has a version by origin, so the cells after it hit as long as it does the same again.
+"""
+
+from __future__ import annotations
+
+import abc
+import copyreg
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from nbrewind.flow.items import ENGINE_LOGGERS
+
+HIDDEN = "process:"
+"""How the keys of hidden state begin."""
+
+_SETTERS = {
+    "umask": "the file mode mask",
+    "nice": "the priority",
+    "setpriority": "the priority",
+    "setrlimit": "a resource limit",
+    "settrace": "the trace function",
+    "setprofile": "the profile function",
+    "set_start_method": "the start method of processes",
+    "set_int_max_str_digits": "the limit of digits",
+    "set_event_loop_policy": "the event loop policy",
+    "add_type": "the table of MIME types",
+    "register_adapter": "an adapter of sqlite3",
+    "register_converter": "a converter of sqlite3",
+    "register_error": "an error handler of codecs",
+    "register_namespace": "a namespace of ElementTree",
+    "addLevelName": "the names of log levels",
+    "addaudithook": "an audit hook",
+}
+"""Functions that set what cannot be read, or is not worth it: naming one is enough."""
+
+
+class HiddenState:
+    """Compares the process before and after a cell."""
+
+    def __init__(self) -> None:
+        self.probes: dict[str, Callable[[], Any]] = {
+            "signal handlers": _signal_handlers,
+            "log handlers": _log_handlers,
+            "reducers of pickle": _reducers,
+            "threads": _threads,
+        }
+        """Label -> what is compared, by equality."""
+        self.named_modules: Callable[[], set[str]] = set
+        """Modules that are values of the notebook: they come back with their names."""
+        self._before: dict[str, Any] = {}
+        self._registered: object = None
+        self._modules: set[str] | None = None
+
+    def begin(self, names: frozenset[str]) -> None:
+        """A cell starts whose own code mentions ``names``."""
+        self._before = {label: look() for label, look in self.probes.items()}
+        self._registered = abc.get_cache_token()
+        self._modules = _made_by_hand() if "modules" in names else None
+
+    def changed(self, names: frozenset[str]) -> list[str]:
+        """Labels of what the cell changed; ``names`` are those that its code mentions."""
+        found = [label for label, look in self.probes.items() if look() != self._before.get(label)]
+        found += [label for name, label in _SETTERS.items() if name in names]
+        if "register" in names:
+            if names & {"atexit", "codecs"}:
+                found.append("functions registered with the interpreter")
+            if abc.get_cache_token() != self._registered:
+                found.append("virtual subclasses")
+        if self._modules is not None and _made_by_hand() - self._modules - self.named_modules():
+            found.append("modules made by hand")
+        return list(dict.fromkeys(found))
+
+
+def _signal_handlers() -> list[Any]:
+    # Jupyter itself sets SIGINT around each cell.
+    return [_getsignal(number) for number in range(1, signal.NSIG) if number != signal.SIGINT]
+
+
+_getsignal: Callable[[int], Any] = sys.modules["_signal"].getsignal
+"""Without making members of an enumeration, which costs ten times as much."""
+
+
+def _log_handlers() -> list[Any]:
+    """Handlers of the root logger and of loggers that no imported package owns."""
+    loggers = [("", logging.root), *logging.root.manager.loggerDict.items()]
+    return [
+        (name, id(handler), handler.level, id(handler.formatter), len(handler.filters), len(logger.filters))
+        for name, logger in loggers
+        if isinstance(logger, logging.Logger) and logger.handlers and _of_the_user(name)
+        for handler in logger.handlers
+        if not isinstance(handler, logging.NullHandler)
+    ]
+
+
+def _of_the_user(name: str) -> bool:
+    package = name.partition(".")[0]
+    return package in ("", "__main__") or (
+        package not in sys.modules and not name.startswith(ENGINE_LOGGERS)
+    )
+
+
+def _reducers() -> list[Any]:
+    return [
+        (cls, reduce)
+        for cls, reduce in list(copyreg.dispatch_table.items())
+        if getattr(reduce, "__module__", None) == "__main__"
+    ]
+
+
+def _threads() -> set[int]:
+    """Threads that the notebook's own code started and that still run."""
+    return {
+        id(thread)
+        for thread in threading.enumerate()
+        if type(thread).__module__ == "__main__"
+        or getattr(getattr(thread, "_target", None), "__module__", None) == "__main__"
+    }
+
+
+def _made_by_hand() -> set[str]:
+    return {
+        name
+        for name, module in list(sys.modules.items())
+        if isinstance(module, ModuleType) and getattr(module, "__spec__", None) is None
+    }

@@ -1,0 +1,227 @@
+"""The table of ambient items (R7): how each is read and put back.
+
+An item's value is plain data where that is possible, so that it travels; what refers to
+the notebook's own functions cannot be stored and makes its cell run at every repeat.
+"""
+
+from __future__ import annotations
+
+import decimal
+import gc
+import locale
+import logging
+import random
+import re
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One ambient item: where it lives, how to read it, how to put it back."""
+
+    key: str
+    get: Callable[[], Any]
+    put: Callable[[Any], object]
+    module: str = ""
+    """Module that must be loaded for the item to exist."""
+    package: str = ""
+    """Package whose users depend on the item; empty: every cell does."""
+    random: bool = False
+    """Whether drawing from it is what counts as reading it."""
+    mark: Callable[[Any], Any] = lambda value: value
+    """The part of the value that tells two values apart."""
+
+
+def _decimal_get() -> Any:
+    context = decimal.getcontext()
+    traps = sorted(signal.__name__ for signal, on in context.traps.items() if on)
+    return [
+        context.prec,
+        context.rounding,
+        context.Emin,
+        context.Emax,
+        context.capitals,
+        context.clamp,
+        traps,
+    ]
+
+
+def _decimal_put(value: Any) -> None:
+    context = decimal.getcontext()
+    context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp = value[:6]
+    for signal in context.traps:
+        context.traps[signal] = signal.__name__ in value[6]
+
+
+def _logging_get() -> Any:
+    loggers = {
+        name: [logger.level, logger.propagate, logger.disabled]
+        for name, logger in sorted(logging.root.manager.loggerDict.items())
+        if isinstance(logger, logging.Logger)
+        and (logger.level or logger.disabled or not logger.propagate)
+        and not name.startswith(ENGINE_LOGGERS)
+    }
+    return [logging.root.level, logging.root.manager.disable, loggers]
+
+
+ENGINE_LOGGERS = (
+    "distributed",
+    "dask",
+    "tornado",
+    "asyncio",
+    "parsl",
+    "matplotlib",
+    "ipykernel",
+    "traitlets",
+    "IPKernelApp",
+)
+
+
+def _logging_put(value: Any) -> None:
+    logging.root.setLevel(value[0])
+    logging.disable(value[1])
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and not name.startswith(ENGINE_LOGGERS):
+            logger.level, logger.propagate, logger.disabled = value[2].get(name, (0, True, False))
+    for name, state in value[2].items():
+        logger = logging.getLogger(name)
+        logger.level, logger.propagate, logger.disabled = state
+    logging.root.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def _warnings_get() -> Any:
+    return [
+        [action, _pattern(message), _category(category), _pattern(module), line]
+        for action, message, category, module, line in warnings.filters
+    ]
+
+
+def _pattern(value: Any) -> Any:
+    return [value.pattern, value.flags] if isinstance(value, re.Pattern) else value
+
+
+def _category(category: Any) -> Any:
+    found = getattr(sys.modules.get(category.__module__), category.__qualname__, None)
+    ours = category.__module__ == "__main__" or found is not category
+    return category if ours else f"{category.__module__}:{category.__qualname__}"
+
+
+def _warnings_put(value: Any) -> None:
+    """Filters of packages that are not imported yet come with their import."""
+    filters: list[Any] = []
+    for action, message, category, module, line in value:
+        owner, _, name = category.partition(":")
+        kind = getattr(sys.modules.get(owner), name, None)
+        if kind is not None:
+            parts = [re.compile(p[0], p[1]) if isinstance(p, list) else p for p in (message, module)]
+            filters.append((action, parts[0], kind, parts[1], line))
+    warnings.filters[:] = filters  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def _pandas_get() -> Any:
+    config = sys.modules["pandas._config.config"]
+    return dict(_flat(config._global_config))
+
+
+def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        found += _flat(value, name + ".") if isinstance(value, dict) else [(name, value)]
+    return found
+
+
+def _pandas_put(value: Any) -> None:
+    pandas = sys.modules["pandas"]
+    for name, wanted in value.items():
+        if pandas.get_option(name) != wanted:
+            pandas.set_option(name, wanted)
+
+
+def _rc_get() -> Any:
+    matplotlib = sys.modules["matplotlib"]
+    params = matplotlib.rcParams
+    names = [name for name in dict.keys(params) if name != "backend"]
+    return {name: repr(dict.__getitem__(params, name)) for name in sorted(names)}, {
+        name: dict.__getitem__(params, name) for name in names
+    }
+
+
+def _rc_put(value: Any) -> None:
+    matplotlib = sys.modules["matplotlib"]
+    dict.update(matplotlib.rcParams, value[1])
+
+
+def _backend_get() -> Any:
+    return str(dict.__getitem__(sys.modules["matplotlib"].rcParams, "backend"))
+
+
+def _backend_put(value: Any) -> None:
+    if _backend_get() != value:
+        sys.modules["matplotlib"].use(value)
+
+
+def _np_random_get() -> Any:
+    state = sys.modules["numpy.random"].get_state(legacy=True)
+    return [state[0], state[1].tobytes(), int(state[2]), int(state[3]), float(state[4])]
+
+
+def _np_random_put(value: Any) -> None:
+    numpy = sys.modules["numpy"]
+    state = (value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:])
+    sys.modules["numpy.random"].set_state(state)
+
+
+def _np_print_get() -> Any:
+    return dict(sys.modules["numpy"].get_printoptions())
+
+
+def _gc_get() -> Any:
+    return [gc.isenabled(), list(gc.get_threshold())]
+
+
+def _gc_put(value: Any) -> None:
+    (gc.enable if value[0] else gc.disable)()
+    gc.set_threshold(*value[1])
+
+
+def items() -> list[Item]:
+    """All items this version knows."""
+    return [
+        Item("decimal", _decimal_get, _decimal_put),
+        Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Item("logging", _logging_get, _logging_put),
+        Item("warnings", _warnings_get, _warnings_put),
+        Item("gc", _gc_get, _gc_put),
+        Item("locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)),
+        Item("timezone", lambda: [*time.tzname, time.timezone], lambda value: time.tzset()),
+        Item("socket.timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+        Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
+        Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
+        Item(
+            "matplotlib.rcParams", _rc_get, _rc_put, "matplotlib", "matplotlib", mark=lambda value: value[0]
+        ),
+        Item(
+            "numpy.printoptions",
+            _np_print_get,
+            lambda v: sys.modules["numpy"].set_printoptions(**v),
+            "numpy",
+            "numpy",
+        ),
+        Item(
+            "numpy.errstate",
+            lambda: sys.modules["numpy"].geterr(),
+            lambda v: sys.modules["numpy"].seterr(**v),
+            "numpy",
+            "numpy",
+        ),
+        Item("rng:random", random.getstate, random.setstate, random=True),
+        Item("rng:numpy", _np_random_get, _np_random_put, "numpy.random", random=True),
+    ]

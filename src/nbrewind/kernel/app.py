@@ -1,0 +1,23 @@
+"""The application that starts a kernel."""
+
+from __future__ import annotations
+
+import os
+
+from ipykernel.kernelapp import IPKernelApp
+
+
+class RewindApp(IPKernelApp):
+    """IPython's application; the notebook's folder is on ``sys.path`` before the kernel looks at it."""
+
+    def init_kernel(self) -> None:
+        """Prepare the path, then make the kernel."""
+        self.init_path()  # type: ignore[no-untyped-call]
+        super().init_kernel()  # type: ignore[no-untyped-call]
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Variables that starting sets (the plotting backend, pagers) are no change of a cell."""
+        super().initialize(argv)  # type: ignore[no-untyped-call]
+        base = self.kernel.rewind.process.ambient.base_env
+        base.clear()
+        base.update(os.environ)

@@ -1,0 +1,109 @@
+"""What a cell drew from and did to the process around it: random states, ambient and hidden items (R7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nbrewind.flow.ambient import SECRET, freeze
+from nbrewind.flow.code import hash_parts
+from nbrewind.flow.hidden import HIDDEN
+from nbrewind.model import AmbientValue, Root, State
+from nbrewind.session.process import Process
+
+_ENGINES = frozenset({"lib:dask", "lib:distributed", "lib:parsl", "lib:ray"})
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a cell did to its surroundings."""
+
+    written: dict[str, AmbientValue] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def random_reads(
+    process: Process, before: State, start: dict[str, str], read: set[Root], flags: list[str]
+) -> dict[str, str]:
+    """Random states that the cell drew from: key -> digest in the state, empty where it knows none."""
+    found: dict[str, str] = {}
+    ambient = process.ambient
+    for item in ambient.items:
+        if not item.random or not ambient.available(item):
+            continue
+        if ambient.digest(item) == start.get(item.key) or item.key in ambient.seeded:
+            continue
+        if item.key == "rng:random" and _engine_drew(read):
+            continue
+        known = before.ambient.get(item.key)
+        found[item.key] = known.digest if known is not None else ""
+        if known is None:
+            flags.append("nondeterministic")
+    return found
+
+
+def _engine_drew(read: set[Root]) -> bool:
+    """Engines' own threads draw from ``random``; a notebook that does not name it did not."""
+    return bool(read & _ENGINES) and "lib:random" not in read
+
+
+def effects(
+    process: Process,
+    before: State,
+    start: dict[str, str],
+    *,
+    read: set[Root],
+    names: frozenset[str],
+    trace_key: str,
+) -> Effects:
+    """Ambient and hidden items that differ from ``start``, the digests before the cell.
+
+    ``names`` are those that the cell's code and the functions that it read mention.
+    """
+    found = Effects()
+    with process.suspended():
+        after = process.ambient.snapshot()
+        for key, digest in after.items():
+            if start.get(key) != digest:
+                _changed(process, key, digest, start, read, trace_key, found)
+        for label in process.hidden.changed(names):
+            _hidden(HIDDEN + label, trace_key, found)
+    for key in before.ambient:
+        if key.startswith("env:") and key not in after:
+            found.written[key] = AmbientValue("")
+    return found
+
+
+def _changed(
+    process: Process,
+    key: str,
+    digest: str,
+    start: dict[str, str],
+    read: set[Root],
+    trace_key: str,
+    found: Effects,
+) -> None:
+    ambient = process.ambient
+    item = ambient.item(key)
+    base = ambient.is_base(key, digest)
+    if (key == "rng:random" and _engine_drew(read)) or (base and start.get(key) is None):
+        return
+    if key.startswith("env:") and SECRET.search(key):
+        found.flags.append("never")
+    elif base and not (item is not None and item.random):
+        found.written[key] = AmbientValue("")
+    else:
+        frozen = freeze(ambient.value(key))
+        if frozen is None:
+            _hidden(key, trace_key, found)
+        else:
+            found.written[key] = AmbientValue(digest, process.store.put(frozen))
+
+
+def _hidden(key: str, trace_key: str, found: Effects) -> None:
+    """A change that cannot be put back: its version is what made it, and its cell always runs."""
+    found.flags.append("process")
+    found.written[key] = AmbientValue(hash_parts("process", key, trace_key))
+    found.notes.append(
+        f"changes {key.removeprefix(HIDDEN)} of the process, which cannot be stored: it runs at every repeat"
+    )
