@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from IPython.core.alias import Alias
+from traitlets.config import Config
 
 from nbrewind.flow.hidden import HIDDEN
 from nbrewind.flow.items import Item
@@ -63,10 +64,13 @@ def _config_item(shell: Any) -> Item:
 
     def values() -> dict[str, dict[str, Any]]:
         # A class attribute may stand where the trait was, so the instance is asked by name.
-        return {
+        found = {
             name: {t: v for t in traits[name] if isinstance(v := getattr(owner, t, None), _PLAIN)}
             for name, owner in owners.items()
         }
+        for name, section in shell.config.items():
+            found["config." + name] = {t: v for t, v in section.items() if isinstance(v, _PLAIN)}
+        return found
 
     start = values()
 
@@ -74,14 +78,18 @@ def _config_item(shell: Any) -> Item:
         return {
             name: changed
             for name, found in values().items()
-            if (changed := {t: v for t, v in found.items() if start[name].get(t) != v})
+            if (changed := {t: v for t, v in found.items() if start.get(name, {}).get(t) != v})
         }
 
     def put(wanted: Any) -> None:
         for name, found in get().items():
-            for trait in found:
+            for trait in found if name in owners else ():
                 setattr(owners[name], trait, start[name].get(trait))
         for name, found in wanted.items():
+            if name not in owners:
+                # For what is made later, as `%config` leaves it: the inline backend, for one.
+                shell.update_config(Config({name.removeprefix("config."): found}))
+                continue
             for trait, value in found.items():
                 setattr(owners[name], trait, value)
 
