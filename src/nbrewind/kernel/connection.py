@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,8 +99,16 @@ class RequestClient(AsyncKernelClient):
 
 
 class RewindManager(AsyncKernelManager):
-    """Starts our kernels in this environment, whatever kernelspecs lie about."""
+    """Starts our kernels in this environment, whatever kernelspecs lie about.
+
+    They are reached through sockets in a folder of the user's own where there are such: a
+    port is free only until somebody else takes it.
+    """
 
     def __init__(self, **traits: Any) -> None:
+        if os.name == "posix" and "transport" not in traits:
+            folder = tempfile.mkdtemp(prefix="nbrewind-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            traits |= {"transport": "ipc", "ip": os.path.join(folder, "kernel")}
         super().__init__(kernel_spec_manager=SpecManager(), **traits)
         self.client_factory = RequestClient
