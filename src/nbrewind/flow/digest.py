@@ -546,6 +546,18 @@ def _memoryview(walk: Walk, obj: memoryview) -> None:
     walk.visit(obj.obj)
 
 
+def reduction(obj: Any) -> Any:
+    """What an object's own reduce says, but for reducers that the notebook registered: they may lose state.
+
+    Raises:
+        Exception: whatever the object's code raises.
+    """
+    registered = copyreg.dispatch_table.get(type(obj))
+    if registered is None or getattr(registered, "__module__", "") == "__main__":
+        return obj.__reduce_ex__(4)
+    return registered(obj)
+
+
 def _reduced(walk: Walk, obj: Any) -> None:
     """Any other object: what its own reduce says, as pickle would store it."""
     if walk.world is not None:
@@ -558,10 +570,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            registered = copyreg.dispatch_table.get(type(obj))
-            if getattr(registered, "__module__", "") == "__main__":
-                registered = None
-            value: Any = obj.__reduce_ex__(4) if registered is None else registered(obj)
+            value = reduction(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
         walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({_short(error)})")
         walk.reach(obj)

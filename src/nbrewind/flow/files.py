@@ -2,21 +2,25 @@
 
 Python's audit events show opens, removals, renames and listings; existence probes raise
 none, so ``os.stat`` and its kin are wrapped.  An event counts only if the user's own code
-caused it (R7): the innermost frame that is neither library nor interpreter decides.
+caused it (R7): the innermost frame that is neither library nor interpreter decides.  What C
+code and child processes open below the notebook's folder is seen by ``inotify``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from nbrewind.flow.code import hash_parts
+from nbrewind.flow.inotify import Events, Inotify
 from nbrewind.flow.names import is_library_path
 from nbrewind.model import ABSENT, FileState
 
@@ -24,7 +28,17 @@ DigestFile = Callable[[str], str]
 StoreFile = Callable[[str], str]
 
 _OUTSIDE = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib/", "/usr/share/", "/run/")
-_NEVER_LISTED = frozenset({".nbrewind", ".ipynb_checkpoints", "__pycache__", ".virtual_documents"})
+_NEVER_LISTED = frozenset(
+    {".nbrewind", ".ipynb_checkpoints", "__pycache__", ".virtual_documents", "dask-scratch-space", ".git"}
+)
+NATIVE = frozenset(
+    {
+        *("cv2", "duckdb", "fastparquet", "fiona", "h5py", "jax", "lightgbm", "netCDF4", "osgeo", "polars"),
+        *("pyarrow", "pyreadstat", "pysam", "rasterio", "soundfile", "tables", "tensorflow", "torch"),
+        *("xgboost", "zarr"),
+    }
+)
+"""Packages that write files in C: while one is loaded, changes that nothing else explains are the cell's."""
 ABOVE_CELLS = ("nbrewind/kernel/kernel.py", "ipykernel/ipkernel.py", "ipykernel/kernelbase.py")
 """Files whose frames are below every cell on the stack: what they do is not the cell's doing."""
 _SPAWN = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn"})
@@ -42,6 +56,8 @@ class CellFiles:
         """State before the cell of every path it wrote or removed."""
         self.external: list[str] = []
         """Child processes and connections, which may have read or written unseen."""
+        self.changed: set[str] = set()
+        """Paths that C code or a child changed; what they held before is not known."""
         self.tree: dict[str, tuple[int, ...]] | None = None
 
 
@@ -64,11 +80,13 @@ class FileWatch:
         """Paths this process wrote: an open handle may write on without another event."""
         self.is_user_frame: Callable[[FrameType], bool] = lambda frame: True
         self._busy = threading.local()
+        self.system = Inotify(self.root, lambda path: not self.tracked(path))
         os.register_at_fork(after_in_child=self._forked)
         _install(self)
 
     def begin(self) -> None:
         """Start to record a cell."""
+        self.system.drain()
         self.cell = CellFiles()
 
     def _forked(self) -> None:
@@ -77,8 +95,46 @@ class FileWatch:
 
     def end(self) -> CellFiles:
         """Stop recording and return what was seen."""
+        if self.cell is not None:
+            with self.quiet():
+                self._unseen(self.cell, self.system.drain())
         seen, self.cell = self.cell, None
         return seen if seen is not None else CellFiles()
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """While cells run again for a value of the cell under way, nothing is its doing."""
+        cell = self.cell
+        if cell is not None:
+            self._unseen(cell, self.system.drain())
+        self.cell = None
+        try:
+            yield
+        finally:
+            self.system.drain()
+            self.cell = cell
+
+    def _unseen(self, cell: CellFiles, events: Events) -> None:
+        """Take in what the audit events did not show."""
+        known = {*cell.reads, *cell.found, *cell.probes}
+        if events.overflow:
+            cell.external.append("more file events than could be watched")
+        opened = {p for p in events.opened - events.changed if self.key(p) not in known}
+        if any(path.endswith(".py") for path in opened):
+            # Importing is seen elsewhere (R7), and may happen at any time in a repeat.
+            opened -= {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+        for path in sorted(opened):
+            self.read(cell, path)
+        for path in sorted(events.listed):
+            key = self.key(path)
+            if cell.external and key not in cell.listings and self.tracked(path + "/"):
+                cell.listings[key] = self.listing(path)
+        if cell.external or NATIVE & sys.modules.keys():
+            for path in sorted(events.changed):
+                key = self.key(path)
+                if key not in cell.found and self.tracked(path):
+                    cell.changed.add(key)
+                    self.written.add(key)
 
     def key(self, path: str) -> str:
         """The portable name of an absolute path."""
@@ -342,6 +398,18 @@ def _listed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
         cell.listings[key] = watch.listing(path)
 
 
+def _database(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    """SQLite opens its file in C, and may write to it as long as the connection lives."""
+    raw = os.fsdecode(args[0]) if args and isinstance(args[0], str | bytes | os.PathLike) else ""
+    if raw.startswith("file:"):
+        raw = urllib.parse.unquote(urllib.parse.urlsplit(raw).path)
+    path = watch.absolute(raw) if raw and raw != ":memory:" else None
+    if path is not None:
+        for one in (path, path + "-wal"):
+            watch.read(cell, one)
+            watch.write(cell, one)
+
+
 _EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
     "open": _open,
     "os.remove": _removed,
@@ -354,6 +422,7 @@ _EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
     "os.chmod": _changed,
     "os.listdir": _listed,
     "os.scandir": _listed,
+    "sqlite3.connect": _database,
 }
 
 _WATCHES: list[FileWatch] = []

@@ -152,7 +152,7 @@ def _opaque(reason: str) -> walks.Handler:
 
 def _by_value(walk: walks.Walk, obj: Any) -> None:
     walk.text(b"I", dotted(type(obj)))
-    value = obj.__reduce_ex__(4)
+    value = walks.reduction(obj)
     walk.keep.append(value)
     if isinstance(value, str):
         walk.text(b"@", value)
@@ -179,7 +179,8 @@ def _logger(walk: walks.Walk, obj: Any) -> None:
 def is_closed_file(obj: Any) -> bool:
     """Whether an object is a closed file that a recipe makes again without opening anything."""
     known = type(obj).__name__ in ("TextIOWrapper", "BufferedReader", "BufferedWriter")
-    return known and bool(obj.closed) and isinstance(getattr(obj, "name", None), str)
+    described = isinstance(getattr(obj, "name", None), str) and isinstance(getattr(obj, "mode", None), str)
+    return known and bool(obj.closed) and described
 
 
 def _file(walk: walks.Walk, obj: Any) -> None:

@@ -260,20 +260,21 @@ class Session:
 
     def _unknown(self, running: Running, problem: Exception) -> None:
         """Recording failed: what the cell touched is live but unknown, and never a hit."""
-        memory = self.memory
-        cell, memory.cell = memory.cell, None
-        values = memory.park()
-        after = self.state.copy()
+        memory, cell = self.memory, running.seen
+        values = {**running.values, **memory.park()}
+        after = running.before.copy()
         touched = set(values) | (set(cell.reads) if cell is not None else set())
-        for root in component_of(self.state, touched) | set(values):
-            version = Version(digest=uuid.uuid4().hex, opaque=f"recording failed ({problem})")
-            after.names[root] = version
-            memory.held[root] = version
+        for root in component_of(after, touched) | set(values):
             if root in values:
                 memory.live[root] = values[root]
+            if root in memory.live:
+                version = Version(digest=uuid.uuid4().hex, opaque=f"recording failed ({problem})")
+                after.names[root] = memory.held[root] = version
         for name in cell.faulted if cell is not None else ():
-            if name not in values and name in after.names:
+            if name not in values and name in after.names and name not in RESULT_NAMES:
                 del after.names[name]
+        if f"_{running.count}" in values:
+            after.results = (*after.results, running.count)
         memory.state = after
         self.unrecorded.append(running.report.cell_id or str(running.report.index))
 

@@ -361,6 +361,4 @@ class Memory:
 
 def same(held: Version, wanted: Version) -> bool:
     """Whether a live object at ``held`` may stand for ``wanted``."""
-    if held.image or wanted.image:
-        return held.image == wanted.image and held.digest == wanted.digest
-    return held.digest == wanted.digest and held.chain == wanted.chain
+    return held.image == wanted.image and held.digest == wanted.digest

@@ -25,8 +25,11 @@ _LIBRARIES: dict[str, ModuleType] = {}
 """Imported modules known not to be local; thousands are loaded, and every cell asks."""
 
 
-def imported_names(source: str) -> set[str]:
-    """Modules that a piece of code imports, by full name."""
+def imported_names(source: str, package: str = "") -> set[str]:
+    """Modules that a piece of code in ``package`` imports, by full name.
+
+    What follows ``from package import`` may be a module or any other name; it is given too.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -35,16 +38,30 @@ def imported_names(source: str) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            owner = _absolute(node, package)
+            if owner:
+                found.add(owner)
+                found.update(f"{owner}.{alias.name}" for alias in node.names)
     return found
 
 
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    """The full name of what a ``from`` import names; empty where dots reach out of the package."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    if node.level > len(parts):
+        return ""
+    kept = parts[: len(parts) - node.level + 1]
+    return ".".join([*kept, node.module] if node.module else kept)
+
+
 @lru_cache(maxsize=1024)
-def _imports_of_file(path: str, signature: tuple[int, int]) -> tuple[frozenset[str], str]:
+def _imports_of_file(path: str, package: str, signature: tuple[int, int]) -> tuple[frozenset[str], str]:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
-    return frozenset(imported_names(text)), hash_parts(text)
+    return frozenset(imported_names(text, package)), hash_parts(text)
 
 
 def module_files(name: str) -> dict[str, str]:
@@ -59,7 +76,8 @@ def module_files(name: str) -> dict[str, str]:
         path = str(getattr(sys.modules[current], "__file__", ""))
         try:
             info = os.stat(path)
-            imports, digest = _imports_of_file(path, (info.st_mtime_ns, info.st_size))
+            package = str(getattr(sys.modules[current], "__package__", None) or "")
+            imports, digest = _imports_of_file(path, package, (info.st_mtime_ns, info.st_size))
         except (OSError, ValueError):
             found[os.path.abspath(path)] = "absent"
             continue

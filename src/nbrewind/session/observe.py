@@ -66,7 +66,9 @@ class Observer:
         memory = self.memory
         memory.world.begin_pass(creator, taken if taken is not None else ())
         touched = {root for root in values if root in before.names and root not in bound} | set(reads)
-        affected = component_of(before, expand_classes(before, touched)) - bound - (set(reads) - set(values))
+        attributes = list(attributes)
+        reached = expand_classes(before, touched) | set(attributes)
+        affected = component_of(before, reached) - bound - (set(reads) - set(values))
         roots: dict[Root, Any] = dict(values)
         for root in sorted(affected):
             if root not in roots:

@@ -6,6 +6,7 @@ besides must have the recorded digests, or the value is not trusted.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
 from nbrewind.session import prepare
+from nbrewind.session.memory import same
 from nbrewind.session.recorder import key_of_trace
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ async def recompute(session: Session, root: Root) -> None:
     live, held = dict(memory.live), dict(memory.held)
     with process.suspended():
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
-    cell_files, process.files.cell = process.files.cell, None
+    aside = contextlib.ExitStack()
+    aside.enter_context(process.files.set_aside())
     recording, process.ambient.recording = process.ambient.recording, False
     executing, process.tasks.executing = process.tasks.executing, False
     between, memory.between = memory.between, type(memory.between)()
@@ -54,8 +57,10 @@ async def recompute(session: Session, root: Root) -> None:
         memory.state = state
         memory.live, memory.held = live, held
         for name, value in rebuilt_live.items():
-            version = state.names.get(name)
-            if version is not None and rebuilt_held.get(name) == version and name not in memory.live:
+            version, held_now = state.names.get(name), rebuilt_held.get(name)
+            if version is None or held_now is None or version.image or name in memory.live:
+                continue  # what has an image comes from there, with all that it shares
+            if same(held_now, version):
                 memory.live[name] = value
                 memory.held[name] = version
         for name, version in rebuilt_held.items():
@@ -65,7 +70,6 @@ async def recompute(session: Session, root: Root) -> None:
         for name in shims:
             if not dict.__contains__(memory.namespace, name):
                 memory.namespace.shim(name)
-        process.files.cell = cell_files
         process.ambient.recording = recording
         process.tasks.executing = executing
         memory.between = between
@@ -74,6 +78,7 @@ async def recompute(session: Session, root: Root) -> None:
             process.layer.lay_down(state.files)
             for key, value in ambient.items():
                 process.ambient.put(key, value)
+        aside.close()
     for _, record, _ in steps:
         if session.report is not None:
             session.report.recomputed.append(record.id)

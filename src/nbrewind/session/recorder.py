@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
 
@@ -63,6 +63,10 @@ class Running:
     ambient: dict[str, str]
     """Digests of the ambient items before it."""
     started: float = 0.0
+    values: dict[str, Any] = field(default_factory=dict)
+    """What was in the namespace at its end."""
+    seen: CellReads | None = None
+    """What it touched there."""
 
 
 @dataclass(slots=True)
@@ -116,7 +120,8 @@ class Recorder:
         memory, before, count, files = self.memory, running.before, running.count, outcome.files
         cell, memory.cell = memory.cell, None
         assert cell is not None
-        values = memory.park()
+        running.seen = cell
+        values = running.values = memory.park()
         flags: list[str] = []
         notes: list[str] = []
         own_result = f"_{count}"
@@ -378,7 +383,7 @@ class Recorder:
 
     def _files_written(self, files: CellFiles, before: State) -> dict[str, FileState]:
         written: dict[str, FileState] = {}
-        paths = dict.fromkeys(files.found)
+        paths = dict.fromkeys([*files.found, *sorted(files.changed)])
         # A handle opened by an earlier cell (or by recomputation) writes without an event.
         for key in {*self.files.written, *before.files}:
             if key in paths or self.layer.untouched(key):

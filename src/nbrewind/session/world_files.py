@@ -189,7 +189,11 @@ class FileLayer:
         if wanted.kind == "file":
             if not wanted.digest:
                 raise StoreError("the store does not hold its content")
-            self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
+            if _open_here(path):
+                # Whoever holds it open (a log handler) must go on with the same file.
+                _overwrite(path, self.store.get(wanted.digest))
+            else:
+                self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
 
     def remember(self, key: str, state: FileState) -> None:
         """A path holds ``state`` now: no need to look again while its signature stays."""
@@ -203,6 +207,29 @@ class FileLayer:
         """Whether a path has the signature that it had when it was last looked at."""
         known = self._signatures.get(key)
         return known is not None and known[1] == _signature(self.start.absolute(key))
+
+
+def _open_here(path: str) -> bool:
+    """Whether this process has a file open, where the platform tells."""
+    try:
+        wanted = os.stat(path)
+        descriptors = os.listdir("/proc/self/fd")
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        try:
+            found = os.fstat(int(descriptor))
+        except OSError:
+            continue  # the one that listed them
+        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return True
+    return False
+
+
+def _overwrite(path: str, content: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.write(content)
+        file.truncate()
 
 
 def _signature(path: str) -> tuple[int, int, int]:
