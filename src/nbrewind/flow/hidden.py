@@ -16,8 +16,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from nbrewind.flow.items import ENGINE_LOGGERS
-
 HIDDEN = "process:"
 """How the keys of hidden state begin."""
 
@@ -42,13 +40,17 @@ _SETTERS = {
 """Functions that set what cannot be read, or is not worth it: naming one is enough."""
 
 
+_LOGGING = frozenset({"addHandler", "removeHandler", "addFilter", "setFormatter", "dictConfig", "fileConfig"})
+"""What code names that changes other loggers than the root's."""
+
+
 class HiddenState:
     """Compares the process before and after a cell."""
 
     def __init__(self) -> None:
         self.probes: dict[str, Callable[[], Any]] = {
             "signal handlers": _signal_handlers,
-            "log handlers": _log_handlers,
+            "log handlers": _root_handlers,
             "reducers of pickle": _reducers,
             "threads": _threads,
         }
@@ -56,12 +58,14 @@ class HiddenState:
         self.named_modules: Callable[[], set[str]] = set
         """Modules that are values of the notebook: they come back with their names."""
         self._before: dict[str, Any] = {}
+        self._loggers: list[Any] = []
         self._registered: object = None
         self._modules: set[str] | None = None
 
     def begin(self, names: frozenset[str]) -> None:
         """A cell starts whose own code mentions ``names``."""
         self._before = {label: look() for label, look in self.probes.items()}
+        self._loggers = _all_handlers()
         self._registered = abc.get_cache_token()
         self._modules = _made_by_hand() if "modules" in names else None
 
@@ -69,6 +73,8 @@ class HiddenState:
         """Labels of what the cell changed; ``names`` are those that its code mentions."""
         found = [label for label, look in self.probes.items() if look() != self._before.get(label)]
         found += [label for name, label in _SETTERS.items() if name in names]
+        if names & _LOGGING and _all_handlers() != self._loggers:
+            found.append("log handlers")
         if "register" in names:
             if names & {"atexit", "codecs"}:
                 found.append("functions registered with the interpreter")
@@ -88,23 +94,21 @@ _getsignal: Callable[[int], Any] = sys.modules["_signal"].getsignal
 """Without making members of an enumeration, which costs ten times as much."""
 
 
-def _log_handlers() -> list[Any]:
-    """Handlers of the root logger and of loggers that no imported package owns."""
-    loggers = [("", logging.root), *logging.root.manager.loggerDict.items()]
+def _root_handlers() -> list[Any]:
+    return [_described(handler) for handler in logging.root.handlers]
+
+
+def _all_handlers() -> list[Any]:
+    """Handlers and filters of all loggers; packages give themselves some when they are imported."""
     return [
-        (name, id(handler), handler.level, id(handler.formatter), len(handler.filters), len(logger.filters))
-        for name, logger in loggers
-        if isinstance(logger, logging.Logger) and logger.handlers and _of_the_user(name)
-        for handler in logger.handlers
-        if not isinstance(handler, logging.NullHandler)
+        (name, len(logger.filters), [_described(handler) for handler in logger.handlers])
+        for name, logger in list(logging.root.manager.loggerDict.items())
+        if isinstance(logger, logging.Logger) and (logger.handlers or logger.filters)
     ]
 
 
-def _of_the_user(name: str) -> bool:
-    package = name.partition(".")[0]
-    return package in ("", "__main__") or (
-        package not in sys.modules and not name.startswith(ENGINE_LOGGERS)
-    )
+def _described(handler: logging.Handler) -> tuple[Any, ...]:
+    return id(handler), handler.level, id(handler.formatter), len(handler.filters)
 
 
 def _reducers() -> list[Any]:
