@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import uuid
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +16,8 @@ from nbrewind.cli.common import (
     store_path,
     verb,
 )
-from nbrewind.errors import OK, StoreError, UsageError
+from nbrewind.errors import OK, UsageError
+from nbrewind.store import Store
 
 _EXAMPLE = """\b
 Example:
@@ -51,25 +48,12 @@ def clear(
         if answer.strip().lower() not in {"y", "yes"}:
             print("Nothing was deleted.")
             return OK
-    _delete(path)
+    Store.open(path, create=False).clear()
     if as_json:
         print_json({"schema": 1, "store": str(path), "deleted": True, "stats": figures})
     else:
         print(f"deleted {path}")
     return OK
-
-
-def _delete(path: Path) -> None:
-    """Out of the way in one step first, so that no half-deleted store is ever opened."""
-    doomed = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.deleted")
-    try:
-        os.rename(path, doomed)
-        shutil.rmtree(doomed)
-    except OSError as error:
-        raise StoreError(
-            f"The store {path} cannot be deleted ({error.strerror}): {error.filename}. "
-            "Check who owns it and whether a kernel uses it."
-        ) from error
 
 
 def register(app: typer.Typer) -> None:

@@ -339,15 +339,27 @@ class Store:
         return {"objects": objects, "bytes": size, **counted}
 
     def clear(self) -> None:
-        """Delete the history and all objects; files of other people in the folder stay."""
+        """Delete the history and all objects; files of other people in the folder stay.
+
+        The catalog goes first: what is left of an interrupted deletion is an empty store.
+
+        Raises:
+            StoreError: something cannot be deleted.
+        """
         self.close()
         with self._lock:
             self._reader.close()
-        shutil.rmtree(self.objects.root, ignore_errors=True)
-        for name in OWN_ENTRIES - {"objects"}:
-            with contextlib.suppress(FileNotFoundError):
-                (self.path / name).unlink()
-        with contextlib.suppress(OSError):
+        try:
+            for name in sorted(OWN_ENTRIES - {"objects"}, key=lambda name: name != catalog.NAME):
+                (self.path / name).unlink(missing_ok=True)
+            if self.objects.root.is_dir():
+                shutil.rmtree(self.objects.root)
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.path} cannot be deleted ({error.strerror}): {error.filename}. "
+                "Check who owns it and whether a kernel uses it."
+            ) from error
+        with contextlib.suppress(OSError):  # somebody else's files are in it
             self.path.rmdir()
 
     # -- inside ------------------------------------------------------------------------------
@@ -392,11 +404,18 @@ class Store:
                 self._cache.clear()
             known = self._cache.get((kind, key))
             if known is None:
-                known = [
-                    msgspec.json.decode(body, type=of) for body in catalog.rows(self._reader, sql, (key,))
-                ]
+                known = _decoded(catalog.rows(self._reader, sql, (key,)), of)
                 self._cache[(kind, key)] = known
             return known
+
+
+def _decoded(bodies: list[bytes], of: type[T]) -> list[T]:
+    """Rows as values; one that cannot be read is a miss, and what it recorded runs again."""
+    found = []
+    for body in bodies:
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(body, type=of))
+    return found
 
 
 def versions(record: Record) -> list[Version]:
