@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import os
 import sys
@@ -41,8 +42,7 @@ class RewindKernel(IPythonKernel):
         options = read_options()
         self.start_note = ""
         self.rewind = Session(self._open_store(options), Path.cwd(), mode=self.mode, options=options)
-        if self.start_note:
-            self.rewind.audit = False
+        self.rewind.audit = not self.start_note or self.rewind.store.readonly
         namespace = self.rewind.memory.namespace
         dict.__setitem__(namespace, "__name__", "__main__")
         for name in ("__doc__", "__loader__", "__package__", "__spec__"):
@@ -57,10 +57,19 @@ class RewindKernel(IPythonKernel):
         self._connect()
 
     def _open_store(self, options: Options) -> Store:
+        """The notebook's store; where it cannot be written, what can be read of it, or an empty one."""
         path = store_path(options)
         try:
             return Store.open(path)
         except StoreError as error:
+            if self.mode == "repeat":
+                with contextlib.suppress(StoreError):
+                    found = Store.open(path, readonly=True)
+                    self.start_note = (
+                        f"nbrewind: the store at {path} can only be read: cells are restored from it, "
+                        "and nothing is recorded."
+                    )
+                    return found
             self.start_note = f"nbrewind: nothing is recorded here. {error}"
             return Store.open(Path(tempfile.mkdtemp(prefix="nbrewind-")) / "store")
 

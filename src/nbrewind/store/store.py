@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ class Store:
         """Gives the objects that an image needs besides itself; set by the session."""
         self.objects = Objects(path / "objects")
         self._lock = threading.RLock()
-        self._reader = catalog.open_for_reading(path)
+        self._reader: sqlite3.Connection | None = catalog.open_for_reading(path)
         self._version = -1
         self._cache: dict[tuple[str, str], list[Any]] = {}
         self._waiting: dict[Digest, bytes] = {}
@@ -326,8 +327,13 @@ class Store:
         return self._writer.flush(timeout)
 
     def close(self) -> None:
-        """Write what is queued; the store can still be read afterwards."""
+        """Write what is queued and let go of all files; reading opens the catalog again."""
         self._writer.close()
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+                self._cache.clear()
 
     def stats(self) -> dict[str, int]:
         """Counts of rows, and of objects with their bytes."""
@@ -347,8 +353,6 @@ class Store:
             StoreError: something cannot be deleted.
         """
         self.close()
-        with self._lock:
-            self._reader.close()
         try:
             for name in sorted(OWN_ENTRIES - {"objects"}, key=lambda name: name != catalog.NAME):
                 (self.path / name).unlink(missing_ok=True)
@@ -392,19 +396,25 @@ class Store:
             if queued is not None and (kind != "run" or msgspec.json.encode(queued) == item.parameters[-1]):
                 del table[key]
 
+    def _connection(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader, self._version = catalog.open_for_reading(self.path), -1
+        return self._reader
+
     def _query(self, sql: str, parameter: str) -> list[Any]:
         with self._lock:
-            return catalog.rows(self._reader, sql, (parameter,))
+            return catalog.rows(self._connection(), sql, (parameter,))
 
     def _all(self, kind: str, key: str, sql: str, of: type[T]) -> list[T]:
         with self._lock:
-            version = self._reader.execute("pragma data_version").fetchone()[0]
+            reader = self._connection()
+            version = reader.execute("pragma data_version").fetchone()[0]
             if version != self._version:
                 self._version = version
                 self._cache.clear()
             known = self._cache.get((kind, key))
             if known is None:
-                known = _decoded(catalog.rows(self._reader, sql, (key,)), of)
+                known = _decoded(catalog.rows(reader, sql, (key,)), of)
                 self._cache[(kind, key)] = known
             return known
 
