@@ -80,7 +80,7 @@ class FileWatch:
         """Paths this process wrote: an open handle may write on without another event."""
         self.is_user_frame: Callable[[FrameType], bool] = lambda frame: True
         self._busy = threading.local()
-        self.system = Inotify(self.root, lambda path: not self.tracked(path))
+        self.system = Inotify(self.root, lambda path: not self._watched(path))
         os.register_at_fork(after_in_child=self._forked)
         _install(self)
 
@@ -115,11 +115,14 @@ class FileWatch:
             self.cell = cell
 
     def _unseen(self, cell: CellFiles, events: Events) -> None:
-        """Take in what the audit events did not show."""
+        """Take in what the audit events did not show.
+
+        Other programs work in the same folder: front ends open notebooks, shells their hidden files.
+        """
         known = {*cell.reads, *cell.found, *cell.probes}
         if events.overflow:
             cell.external.append("more file events than could be watched")
-        opened = {p for p in events.opened - events.changed if self.key(p) not in known}
+        opened = {p for p in events.opened - events.changed if self.key(p) not in known and self._watched(p)}
         if any(path.endswith(".py") for path in opened):
             # Importing is seen elsewhere (R7), and may happen at any time in a repeat.
             opened -= {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
@@ -132,7 +135,7 @@ class FileWatch:
         if cell.external or NATIVE & sys.modules.keys():
             for path in sorted(events.changed):
                 key = self.key(path)
-                if key not in cell.found and self.tracked(path):
+                if key not in cell.found and self._watched(path):
                     cell.changed.add(key)
                     self.written.add(key)
 
@@ -191,6 +194,11 @@ class FileWatch:
             or path.startswith("/tmp/ipykernel_")
             or path == "/"
         )
+
+    def _watched(self, path: str) -> bool:
+        """Whether an event counts that no call of the cell's code explains."""
+        name = os.path.basename(path)
+        return not name.startswith(".") and not name.endswith((".ipynb", "~")) and self.tracked(path)
 
     def quiet(self) -> _Quiet:
         """Our own work raises no events."""

@@ -11,6 +11,7 @@ import ctypes
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,8 @@ _CHANGE = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _HEAD = struct.Struct("iIII")
 MOST_FOLDERS = 2000
 """Folders watched at most; every one costs the kernel about a kilobyte."""
+MOST_SECONDS = 0.3
+"""What finding them may take, on a slow network for one."""
 
 
 @dataclass(slots=True)
@@ -55,10 +58,11 @@ class Inotify:
             self.watch(root)
 
     def watch(self, top: str) -> None:
-        """Watch a folder and those below it, as far as the limit goes."""
+        """Watch a folder and those below it, as far as the limits go."""
+        deadline = time.monotonic() + MOST_SECONDS
         for folder, names, _ in os.walk(top):
             names[:] = [name for name in names if not self.skip(os.path.join(folder, name))]
-            if len(self.folders) >= MOST_FOLDERS:
+            if len(self.folders) >= MOST_FOLDERS or time.monotonic() > deadline:
                 return
             mark = int(self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _WANTED))
             if mark >= 0:
