@@ -107,6 +107,8 @@ class Delta:
     ambient: dict[str, AmbientValue] = field(default_factory=dict)
     result: Version | None = None
     """The value of ``_N`` where the cell displayed a result (R14)."""
+    imports: tuple[str, ...] = ()
+    """Installed modules that it imported first, in order: importing some changes others (R7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +245,12 @@ class State:
     ambient: dict[str, AmbientValue] = field(default_factory=dict)
     results: tuple[int, ...] = ()
     """Execution counts that displayed a result, oldest first."""
+    imports: tuple[str, ...] = ()
+    """Installed modules that were imported so far, in order."""
 
     def copy(self) -> State:
         """A shallow copy: versions are frozen and may be shared."""
-        return State(dict(self.names), dict(self.files), dict(self.ambient), self.results)
+        return State(dict(self.names), dict(self.files), dict(self.ambient), self.results, self.imports)
 
 
 JSON = Mapping[str, Any]

@@ -287,3 +287,14 @@ def test_results_that_a_cell_displays_before_its_last(lab: Lab) -> None:
 def test_without_r7_an_edited_filter_of_warnings_changes_nothing(lab: Lab) -> None:
     cells, _ = COMES_BACK["warnings as errors"]
     lab.breaks_without("R7", Notebook(cells), {0: cells[0].replace("error", "ignore")}, execute=[0, 2])
+
+
+def test_what_importing_a_package_does_to_others_is_done_before_a_cell_runs(lab: Lab) -> None:
+    cells = ["import extra_codec", "import mimetypes", "mimetypes.guess_type('a.extra')[0]"]
+    lab.check(Notebook(cells), {2: "mimetypes.guess_type('b.extra')[0]"}, skip=[0, 1], execute=[2])
+
+
+def test_so_it_is_when_a_helper_imports_it(lab: Lab) -> None:
+    cells = ["import helping", "import mimetypes", "mimetypes.guess_type('a.extra')[0]"]
+    notebook = Notebook(cells, files={"helping.py": "import extra_codec\n"})
+    lab.check(notebook, {2: "mimetypes.guess_type('b.extra')[0]"}, skip=[0, 1], execute=[2])

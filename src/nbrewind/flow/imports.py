@@ -6,14 +6,16 @@ callback after the module's code has run.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from nbrewind.flow.names import take_baseline
+from nbrewind.flow.names import is_local_module, take_baseline
 
 Callback = Callable[[ModuleType], None]
 
@@ -41,6 +43,9 @@ class ImportWatch:
         self.any_callbacks: list[Callback] = []
         self.make_again: Callable[[str], bool] = lambda name: False
         """Rebuilds a module that the notebook made by hand, if it knows one of that name."""
+        self.outer: list[str] = []
+        """Installed modules imported since the list was last emptied, but for those that others import."""
+        self._under_way = threading.local()
         self._finding: set[str] = set()
 
     def install(self) -> None:
@@ -79,7 +84,8 @@ class ImportWatch:
             original = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                original(module)
+                with self._importing(fullname):
+                    original(module)
                 self._imported(module)
 
             try:
@@ -87,6 +93,21 @@ class ImportWatch:
             except AttributeError:
                 return spec
         return spec
+
+    @contextlib.contextmanager
+    def _importing(self, name: str) -> Iterator[None]:
+        """What only a helper file imports, the notebook imports."""
+        installed = not is_local_module(name)
+        above: list[str] = self._under_way.__dict__.setdefault("names", [])
+        if installed and not above:
+            self.outer.append(name)
+        if installed:
+            above.append(name)
+        try:
+            yield
+        finally:
+            if installed:
+                above.pop()
 
     def _by_hand(self, name: str) -> importlib.machinery.ModuleSpec | None:
         """A module that a restored cell made and put into ``sys.modules`` itself."""

@@ -207,6 +207,7 @@ class Session:
         with self.process.suspended():
             running.ambient = self.process.ambient.snapshot()
         self.process.hidden.begin(names)
+        self.process.imports.outer.clear()
         self.running, self.process.recording = running, True
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
@@ -248,7 +249,8 @@ class Session:
             self.history.commit(record, report, running.count, running.before)
         report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]
         report.writes = written_names(record.delta)
-        report.warnings += record.notes
+        report.warnings += [*record.notes, *self.process.notes]
+        self.process.notes.clear()
         report.outputs_equal = self._compare_outputs(record)
         return report
 

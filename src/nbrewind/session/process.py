@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import io
 import pickle
 import random
 import sys
@@ -203,6 +205,7 @@ class Process:
         with memory.own_work():
             self.layer.lay_down(self.state.files)
             self._put_ambient(("sys.path", "cwd"))
+            self._import()
             for root in [r for r in self.state.names if r.startswith("attr:")]:
                 if not memory.is_live(root):
                     memory.materialise(root)
@@ -210,6 +213,17 @@ class Process:
                 modules.reset_attribute(root)
                 del memory.held[root]
             self._put_ambient(None)
+
+    def _import(self) -> None:
+        """Importing may change what other modules do (colour maps, accessors): not only its own names."""
+        for name in self.state.imports:
+            if name in sys.modules:
+                continue
+            try:
+                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                    importlib.import_module(name)
+            except Exception as error:  # noqa: BLE001 - a module may raise anything; it is told
+                self.notes.append(f"{name} was imported before and cannot be now ({error})")
 
     def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
         ambient, state = self.ambient, self.state

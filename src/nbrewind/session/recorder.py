@@ -184,7 +184,8 @@ class Recorder:
             names=self._names_behind(running, read),
             trace_key=trace_key,
         )
-        delta = replace(delta, ambient=around.written)
+        imports = tuple(dict.fromkeys(self._imported()))
+        delta = replace(delta, ambient=around.written, imports=imports)
         flags += around.flags
         notes += around.notes
         self._classify(running, cell, outcome, flags)
@@ -306,6 +307,11 @@ class Recorder:
         if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):
             found[modules.FIGURES] = None
         return [root for root in sorted(found) if root not in self.process.engine_state]
+
+    def _imported(self) -> list[str]:
+        """Modules of the interpreter's own library change nothing but themselves."""
+        names = self.process.imports.outer
+        return [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
 
     def _codes_behind(self, running: Running, read: set[Root]) -> list[CodeType]:
         """The code of the cell, and that of the functions that it read."""
