@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import threading
+import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from nbrewind.model import Digest
 CHUNK = 4 << 20
 """Bytes read at a time when a file is hashed or copied."""
 
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+_OBJECT = re.compile(r"[0-9a-f]{30}")
+_TEMPORARY = re.compile(r"(?:[0-9a-f]{30}|incoming)\.[0-9a-f]{32}\.tmp")
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
+"""Errors of file systems that have no way to sync a folder."""
+
 
 def digest_of(data: bytes | bytearray | memoryview) -> Digest:
     """The name of an object: 32 hexadecimal digits of BLAKE3."""
@@ -23,12 +31,14 @@ def digest_of(data: bytes | bytearray | memoryview) -> Digest:
 
 
 class Objects:
-    """The folder of objects of one store."""
+    """The folder of objects of one store.  ``durable`` is False for one that ends with the process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
         self.root = root
+        self.durable = durable
         self._damaged: set[Digest] = set()
         self._seen: set[Digest] = set()
+        self._whole: set[Digest] = set()
 
     def path(self, digest: Digest) -> Path:
         """Where an object lies."""
@@ -45,6 +55,19 @@ class Objects:
             return True
         return False
 
+    def holds(self, digest: Digest, size: int) -> bool:
+        """Whether an object is there with its whole length: one that was cut short is written again."""
+        if digest in self._damaged:
+            return False
+        if digest not in self._whole:
+            try:
+                if self.path(digest).stat().st_size != size:
+                    return False
+            except OSError:
+                return False
+            self._whole.add(digest)
+        return True
+
     def read(self, digest: Digest) -> bytes:
         """The bytes of an object, checked against its name.
 
@@ -54,12 +77,12 @@ class Objects:
         try:
             data = self.path(digest).read_bytes()
         except OSError as error:
-            self._seen.discard(digest)
+            self._gone(digest)
             raise MissingObject(
                 f"The store has no object {digest} ({error.strerror}): what needs it runs again."
             ) from error
         if digest_of(data) != digest:
-            self._damaged.add(digest)
+            self._spoilt(digest)
             raise MissingObject(f"The object {digest} of the store is damaged: what needs it runs again.")
         return data
 
@@ -71,14 +94,9 @@ class Objects:
         """
         target = self.path(digest)
         with self._temporary(target) as (temporary, descriptor):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-            os.replace(temporary, target)
-        _sync_folder(target.parent)
-        self._damaged.discard(digest)
-        self._seen.add(digest)
+            _write_all(descriptor, data)
+            self._publish(temporary, descriptor, target)
+        self._there(digest)
 
     def copy_in(self, path: str) -> Digest:
         """Store a file without holding it in memory; durable when this returns.
@@ -90,21 +108,13 @@ class Objects:
         if known and self.has(known):
             return known
         hasher = blake3()
-        staging = self.root / f"incoming-{os.getpid()}-{threading.get_ident()}"
-        with self._temporary(staging) as (temporary, descriptor):
+        with self._temporary(self.root / "incoming") as (temporary, descriptor):
             for chunk in _chunks(path):
                 hasher.update(chunk)
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+                _write_all(descriptor, chunk)
             digest = str(hasher.hexdigest()[:32])
-            target = self.path(digest)
-            _make_folder(target.parent)
-            os.replace(temporary, target)
-        _sync_folder(target.parent)
-        self._damaged.discard(digest)
-        self._seen.add(digest)
+            self._publish(temporary, descriptor, self.path(digest))
+        self._there(digest)
         return digest
 
     def copy_out(self, digest: Digest, path: str, mode: int) -> None:
@@ -116,51 +126,102 @@ class Objects:
         """
         source = self.path(digest)
         hasher = blake3()
-        temporary = f"{path}.nbrewind-{os.getpid()}"
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-            try:
+            with _replacing(path, mode) as descriptor:
                 for chunk in _chunks(str(source)):
                     hasher.update(chunk)
-                    view = memoryview(chunk)
-                    while view:
-                        view = view[os.write(descriptor, view) :]
-                os.fchmod(descriptor, mode)
-            finally:
-                os.close(descriptor)
-            if str(hasher.hexdigest()[:32]) != digest:
-                self._damaged.add(digest)
-                raise MissingObject(f"The object {digest} of the store is damaged; {path} is as it was.")
-            os.replace(temporary, path)
+                    _write_all(descriptor, chunk)
+                if str(hasher.hexdigest()[:32]) != digest:
+                    self._spoilt(digest)
+                    raise MissingObject(f"The object {digest} of the store is damaged; {path} is as it was.")
         except FileNotFoundError as error:
             if not source.exists():
+                self._gone(digest)
                 raise MissingObject(f"The store has no object {digest}; {path} is as it was.") from error
             raise
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
     def sizes(self) -> tuple[int, int]:
-        """Number of objects and their bytes."""
+        """Number of objects and their bytes, without what killed writers left."""
         count = total = 0
-        for folder, _, names in os.walk(self.root):
-            for name in names:
+        for path in self._entries():
+            if _OBJECT.fullmatch(path.name):
                 with contextlib.suppress(OSError):
-                    total += os.lstat(os.path.join(folder, name)).st_size
+                    total += path.lstat().st_size
                     count += 1
         return count, total
 
+    def clear(self) -> None:
+        """Delete all objects and what killed writers left; whatever else lies there stays.
+
+        Raises:
+            OSError: something cannot be deleted.
+        """
+        for path in list(self._entries()):
+            path.unlink(missing_ok=True)
+        folders = [path for path in _listed(self.root) if _FOLDER.fullmatch(path.name)]
+        for path in (*folders, self.root):
+            _remove_empty(path)
+        self._seen.clear()
+        self._whole.clear()
+
+    def _there(self, digest: Digest) -> None:
+        self._damaged.discard(digest)
+        self._seen.add(digest)
+        self._whole.add(digest)
+
+    def _gone(self, digest: Digest) -> None:
+        self._seen.discard(digest)
+        self._whole.discard(digest)
+
+    def _spoilt(self, digest: Digest) -> None:
+        self._gone(digest)
+        self._damaged.add(digest)
+
+    def _entries(self) -> Iterator[Path]:
+        """Files that are ours: objects and temporary files."""
+        for path in _listed(self.root):
+            if _TEMPORARY.fullmatch(path.name):
+                yield path
+            elif _FOLDER.fullmatch(path.name):
+                for inner in _listed(path):
+                    if _OBJECT.fullmatch(inner.name) or _TEMPORARY.fullmatch(inner.name):
+                        yield inner
+
     @contextlib.contextmanager
     def _temporary(self, target: Path) -> Iterator[tuple[str, int]]:
+        """A new file beside ``target``, gone at the end unless it was published.
+
+        Processes of several hosts and containers may share a store, so that process numbers
+        would not tell their files apart.
+        """
         _make_folder(target.parent)
-        temporary = f"{target}.{os.getpid()}.{threading.get_ident()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             yield temporary, descriptor
         finally:
             os.close(descriptor)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+    def _publish(self, temporary: str, descriptor: int, target: Path) -> None:
+        """Give a finished file its name: bytes first, then the name, both on disk at the end."""
+        if self.durable:
+            os.fsync(descriptor)
+        _make_folder(target.parent)
+        os.replace(temporary, target)
+        if self.durable:
+            _sync_folder(target.parent)
+
+
+def put_bytes(data: bytes, path: str, mode: int) -> None:
+    """Make a file of bytes, atomically.
+
+    Raises:
+        OSError: the path cannot be written; it is as it was.
+    """
+    with _replacing(path, mode) as descriptor:
+        _write_all(descriptor, data)
 
 
 def digest_file(path: str) -> Digest:
@@ -180,6 +241,45 @@ def _chunks(path: str) -> Iterator[bytes]:
             yield chunk
 
 
+@contextlib.contextmanager
+def _replacing(path: str, mode: int) -> Iterator[int]:
+    """A descriptor whose file takes the place of ``path`` unless something raises."""
+    temporary = f"{path}.nbrewind-{os.getpid()}"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            yield descriptor
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        # Somebody else's files are in it, or it is a link to a larger disk.
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ENOENT}:
+            raise
+
+
 def _make_folder(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
@@ -190,5 +290,8 @@ def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(descriptor)

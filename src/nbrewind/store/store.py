@@ -1,7 +1,8 @@
-"""The store: objects, catalog and writer behind one door (docs/format.md).
+"""The store: objects, rows and their writer behind one door (docs/format.md).
 
 Everything put or added is readable at once in this process and durable a little later;
-``is_durable`` and ``flush`` tell when.
+``is_durable`` and ``flush`` tell when.  A store opened with ``readonly`` writes nothing into
+its folder: what is put or added there ends with the process.
 """
 
 from __future__ import annotations
@@ -10,57 +11,45 @@ import atexit
 import contextlib
 import os
 import shutil
-import sqlite3
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
 
 from nbrewind.errors import MissingObject, StoreError
-from nbrewind.model import Commit, Digest, Record, Run, TaskEntry, Version
-from nbrewind.store import catalog
-from nbrewind.store.objects import Objects, digest_file, digest_of
+from nbrewind.model import Digest, Record
+from nbrewind.store import catalog, folder
+from nbrewind.store.ledger import Ledger, needs, versions
+from nbrewind.store.objects import Objects, digest_file, digest_of, put_bytes
 from nbrewind.store.writer import Item, Writer
-
-T = TypeVar("T", Record, Commit, Run, TaskEntry)
 
 YOUNG = 2_000_000_000
 """Nanoseconds: the digest of a file changed more recently is not trusted later (R6)."""
-OWN_ENTRIES = frozenset(
-    {
-        ".gitignore",
-        "objects",
-        catalog.NAME,
-        f"{catalog.NAME}-wal",
-        f"{catalog.NAME}-shm",
-        f"{catalog.NAME}-journal",
-    }
-)
+
+_OPENED: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
-class Store:
+class Store(Ledger):
     """One store folder.  Thread-safe; any number of processes may have it open."""
 
-    def __init__(self, path: Path, *, readonly: bool) -> None:
+    def __init__(self, path: Path, *, readonly: bool, traceless: bool = False) -> None:
+        super().__init__(path, traceless=readonly or traceless)
         self.path = path
         self.readonly = readonly
         self.references: Callable[[bytes], list[Digest]] | None = None
         """Gives the objects that an image needs besides itself; set by the session."""
-        self.objects = Objects(path / "objects")
-        self._lock = threading.RLock()
-        self._reader: sqlite3.Connection | None = catalog.open_for_reading(path)
-        self._version = -1
-        self._cache: dict[tuple[str, str], list[Any]] = {}
+        self.objects = Objects(path / folder.OBJECTS)
         self._waiting: dict[Digest, bytes] = {}
-        self._queued: dict[str, dict[str, Any]] = {"records": {}, "commits": {}, "runs": {}, "tasks": {}}
         self._complete: set[str] = set()
         self._digests: dict[str, Digest] = {}
-        self._writer = Writer(path, self.objects, self._written)
-        self._tasks_added = 0
-        atexit.register(self.close)
+        self._writer = Writer(path, self.objects, self._written, self._inner)
+        self._pid = os.getpid()
+        self._doomed: list[Path] = []
+        """Folders that end with this store."""
+        self._scratch: Objects | None = None
+        _OPENED.add(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, create: bool = True, readonly: bool = False) -> Store:
@@ -69,16 +58,26 @@ class Store:
         Raises:
             StoreError: it cannot be read or written, is no store, or a later version wrote it.
         """
-        folder = Path(path).absolute()
+        place = Path(path).absolute()
         if readonly or not create:
-            if not folder.is_dir():
-                raise StoreError(
-                    f"There is no nbrewind store at {folder}. Run `nbrewind audit NOTEBOOK` first, or name "
-                    "the store with NBREWIND_STORE."
-                )
-            return cls(folder, readonly=readonly)
-        _prepare(folder)
-        return cls(folder, readonly=False)
+            return cls(place, readonly=readonly, traceless=True)
+        folder.prepare(place)
+        return cls(place, readonly=False)
+
+    @classmethod
+    def temporary(cls) -> Store:
+        """A store for a process that has no place for one; it is deleted when it is closed.
+
+        Raises:
+            StoreError: there is no temporary folder that can be written either.
+        """
+        try:
+            place = Path(tempfile.mkdtemp(prefix="nbrewind-"))
+        except OSError as error:
+            raise catalog.unwritable(Path(tempfile.gettempdir()), error.strerror or str(error)) from error
+        store = cls.open(place / "store")
+        store._doomed.append(place)
+        return store
 
     # -- objects -----------------------------------------------------------------------------
 
@@ -89,12 +88,14 @@ class Store:
         """
         digest = digest or digest_of(data)
         with self._lock:
-            if digest in self._waiting or (self.objects.has(digest) and not self.readonly):
+            if digest in self._waiting or self.objects.holds(digest, memoryview(data).nbytes):
                 return digest
             raw = bytes(data)
+            if self.readonly:
+                self._keep_here(digest, raw)
+                return digest
             self._waiting[digest] = raw
-        if not self.readonly:
-            self._writer.add(Item(f"object {digest}", digest, raw))
+        self._writer.add(Item(f"object {digest}", digest, raw))
         return digest
 
     def get(self, digest: Digest) -> bytes:
@@ -104,11 +105,23 @@ class Store:
             MissingObject: it is absent or damaged.
         """
         waiting = self._waiting.get(digest)
-        return waiting if waiting is not None else self.objects.read(digest)
+        if waiting is not None:
+            return waiting
+        if self._scratch is not None and self._scratch.has(digest):
+            return self._scratch.read(digest)
+        try:
+            return self.objects.read(digest)
+        except MissingObject:
+            self._complete.clear()
+            raise
 
     def has(self, digest: Digest) -> bool:
         """Whether an object is there, or on its way."""
-        return digest in self._waiting or self.objects.has(digest)
+        return (
+            digest in self._waiting
+            or self.objects.has(digest)
+            or (self._scratch is not None and self._scratch.has(digest))
+        )
 
     def put_file(self, path: str) -> Digest:
         """Store a file's bytes; durable at once.
@@ -116,9 +129,28 @@ class Store:
         Raises:
             OSError: it cannot be read, or the store cannot be written.
         """
-        if self.readonly:
-            return self.put(Path(path).read_bytes())
-        return self.objects.copy_in(path)
+        if not self.readonly:
+            digest = self.objects.copy_in(path)
+            self._writer.lost.pop(digest, None)
+            return digest
+        known = digest_file(path)
+        if known and self.has(known):
+            return known
+        return self._here().copy_in(path)
+
+    def keep_file(self, path: str) -> Digest:
+        """Store what a running cell is about to change; the cell must not feel a failure.
+
+        If it cannot be stored, the record of that cell is given up: without what the file held,
+        a later run could not be brought to the state before it (R6).
+        """
+        try:
+            return self.put_file(path)
+        except OSError as error:
+            digest = digest_file(path)
+            name = f"content of {path}"
+            self._write(Item(name, digest or name, failed=error.strerror or str(error)))
+            return digest
 
     def copy_out(self, digest: Digest, path: str, mode: int) -> None:
         """Put an object's bytes at a path, atomically.
@@ -128,13 +160,17 @@ class Store:
             OSError: the path cannot be written.
         """
         waiting = self._waiting.get(digest)
-        if waiting is None:
-            self.objects.copy_out(digest, path, mode)
+        if waiting is not None:
+            put_bytes(waiting, path, mode)
             return
-        temporary = f"{path}.nbrewind-{os.getpid()}"
-        Path(temporary).write_bytes(waiting)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        if self._scratch is not None and self._scratch.has(digest):
+            self._scratch.copy_out(digest, path, mode)
+            return
+        try:
+            self.objects.copy_out(digest, path, mode)
+        except MissingObject:
+            self._complete.clear()
+            raise
 
     def digest_file(self, path: str) -> Digest:
         """The digest of a file, from the cache where its signature says that it is the same."""
@@ -145,61 +181,25 @@ class Store:
         signature = f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}:{info.st_ctime_ns}"
         known = self._digests.get(signature)
         if known is None:
-            found = self._query("select digest from digests where signature = ?", signature)
-            known = str(found[0]) if found else None
+            with self._lock:
+                rows = self._reader.rows("select digest from digests where signature = ?", (signature,))
+            known = str(rows[0][0]) if rows else None
         if known is None:
             known = digest_file(path)
             if known and time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > YOUNG:
                 self._digests[signature] = known
-                self._row("digests", "insert or replace into digests values (?, ?)", (signature, known))
+                sql = "insert or replace into digests values (?, ?)"
+                self._write(Item("digest", sql=sql, parameters=(signature, known), optional=True))
         return known
 
     # -- records -----------------------------------------------------------------------------
-
-    def add_record(self, record: Record) -> None:
-        """Append a record; durable once its objects are."""
-        body = msgspec.json.encode(record)
-        with self._lock:
-            self._queued["records"][record.id] = record
-        sql = "insert or replace into records (id, source_key, body) values (?, ?, ?)"
-        self._row(
-            f"record {record.id}", sql, (record.id, record.source_key, body), needs(record), closes=True
-        )
-
-    def records(self, source_key: Digest) -> list[Record]:
-        """Records of a source, newest first."""
-        sql = "select body from records where source_key = ? and forgotten = 0 order by seq"
-        found: list[Record] = self._all("records", source_key, sql, Record)
-        waiting = [r for r in list(self._queued["records"].values()) if r.source_key == source_key]
-        return _newest_first(found, waiting)
-
-    def record(self, record_id: str) -> Record:
-        """One record.
-
-        Raises:
-            MissingObject: there is none of this id.
-        """
-        waiting = self._queued["records"].get(record_id)
-        if waiting is not None:
-            return waiting  # type: ignore[no-any-return]
-        found = self._all("record", record_id, "select body from records where id = ?", Record)
-        if not found:
-            raise MissingObject(f"The store has no record {record_id}.")
-        return found[0]
-
-    def forget(self, record_id: str) -> None:
-        """Make a record a hit no more; the history keeps it."""
-        self.flush()
-        self._row("forget", "update records set forgotten = 1 where id = ?", (record_id,))
-        self.flush()
 
     def complete(self, record: Record) -> bool:
         """Whether every object that a record needs is there (R15)."""
         if record.id in self._complete:
             return True
-        for digest in needs(record):
-            if not self.has(digest):
-                return False
+        if not all(self.has(digest) for digest in needs(record)):
+            return False
         for version in versions(record):
             if version.image and self.references is not None:
                 try:
@@ -211,116 +211,32 @@ class Store:
         self._complete.add(record.id)
         return True
 
-    # -- history -----------------------------------------------------------------------------
-
-    def start_run(self, run: Run) -> None:
-        """Add a run."""
-        self.update_run(run)
-
-    def update_run(self, run: Run) -> None:
-        """Replace a run's row."""
-        with self._lock:
-            self._queued["runs"][run.id] = run
-        sql = (
-            "insert into runs (id, notebook, body) values (?, ?, ?) "
-            "on conflict (id) do update set notebook = excluded.notebook, body = excluded.body"
-        )
-        self._row(f"run {run.id}", sql, (run.id, run.notebook, msgspec.json.encode(run)))
-
-    def run(self, run_id: str) -> Run:
-        """One run.
+    def forget(self, record_id: str) -> None:
+        """Make a record a hit no more; the history keeps it.
 
         Raises:
-            MissingObject: there is none of this id.
+            StoreError: that could not be written; the record is what it was.
         """
-        found = [run for run in self.runs() if run.id == run_id]
-        if not found:
-            raise MissingObject(f"The store has no run {run_id}.")
-        return found[0]
-
-    def runs(self, notebook: str | None = None) -> list[Run]:
-        """Runs, newest first; of one notebook if named."""
-        if notebook is None:
-            found = self._all("runs", "", "select body from runs where ? = '' order by seq", Run)
-        else:
-            found = self._all("runs", notebook, "select body from runs where notebook = ? order by seq", Run)
-        waiting = [r for r in list(self._queued["runs"].values()) if notebook in (None, r.notebook)]
-        newer = {run.id: run for run in waiting}
-        merged = [newer.pop(run.id, run) for run in found] + list(newer.values())
-        return merged[::-1]
-
-    def add_commit(self, commit: Commit) -> None:
-        """Append a commit; durable once its record is."""
-        with self._lock:
-            self._queued["commits"][commit.id] = commit
-        sql = "insert or replace into commits (id, run, parent, record, body) values (?, ?, ?, ?, ?)"
-        values = (commit.id, commit.run, commit.parent, commit.record, msgspec.json.encode(commit))
-        wanted = frozenset({f"record {commit.record}", f"commit {commit.parent}"})
-        self._row(f"commit {commit.id}", sql, values, wanted)
-
-    def commit(self, commit_id: str) -> Commit:
-        """One commit.
-
-        Raises:
-            MissingObject: there is none of this id.
-        """
-        waiting = self._queued["commits"].get(commit_id)
-        if waiting is not None:
-            return waiting  # type: ignore[no-any-return]
-        found = self._all("commit", commit_id, "select body from commits where id = ?", Commit)
-        if not found:
-            raise MissingObject(f"The store has no commit {commit_id}.")
-        return found[0]
-
-    def commits(self, run_id: str) -> list[Commit]:
-        """Commits of a run, oldest first."""
-        found = self._all("commits", run_id, "select body from commits where run = ? order by seq", Commit)
-        waiting = [c for c in list(self._queued["commits"].values()) if c.run == run_id]
-        return _newest_first(found, waiting)[::-1]
-
-    def path_to(self, commit_id: str) -> list[Commit]:
-        """Commits from the root to one, empty if it is unknown."""
-        path: list[Commit] = []
-        while commit_id:
-            try:
-                commit = self.commit(commit_id)
-            except MissingObject:
-                break
-            path.append(commit)
-            commit_id = commit.parent
-        return path[::-1]
-
-    def is_durable(self, commit_id: str) -> bool:
-        """Whether a commit and all before it are on disk."""
-        if commit_id in self._queued["commits"]:
-            return False
-        return bool(self._query("select id from commits where id = ?", commit_id))
-
-    # -- tasks -------------------------------------------------------------------------------
-
-    def add_task(self, entry: TaskEntry) -> None:
-        """Append a task's entry; durable once its result is."""
-        with self._lock:
-            self._tasks_added += 1
-            name = f"task {entry.key} {self._tasks_added}"
-            self._queued["tasks"][name] = entry
-        wanted = {entry.result, *(state.digest for state in entry.outputs.values())} - {""}
-        sql = "insert into tasks (key, body) values (?, ?)"
-        self._row(name, sql, (entry.key, msgspec.json.encode(entry)), frozenset(wanted))
-
-    def tasks(self, key: Digest) -> list[TaskEntry]:
-        """Entries of a task's key, oldest first."""
-        with self._lock:
-            waiting = [entry for entry in self._queued["tasks"].values() if entry.key == key]
-            found = self._all("tasks", key, "select body from tasks where key = ? order by seq", TaskEntry)
-        return [*found, *waiting]
+        if self.readonly:
+            raise StoreError(f"The store at {self.path} is only read: no record of it can be forgotten.")
+        self.flush()
+        name, sql = f"forgetting {record_id}", "update records set forgotten = 1 where id = ?"
+        self._write(Item(name, sql=sql, parameters=(record_id,)))
+        self.flush()
+        reason = self._writer.lost.pop(name, "")
+        if reason:
+            raise StoreError(f"The store at {self.path} cannot be written ({reason}): nothing was forgotten.")
 
     # -- the whole ---------------------------------------------------------------------------
 
     @property
     def failures(self) -> list[str]:
-        """What could not be written, and why."""
-        return self._writer.failures
+        """What could not be written, and why, in the order in which it happened."""
+        return list(self._writer.failures)
+
+    def lost(self, name: str) -> str:
+        """Why something (``record ID``, ``task KEY N``) could not be written; empty where it was."""
+        return self._writer.lost.get(name, "")
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything is durable or has failed; False when time ran out."""
@@ -330,149 +246,87 @@ class Store:
         """Write what is queued and let go of all files; reading opens the catalog again."""
         self._writer.close()
         with self._lock:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-                self._cache.clear()
+            self._reader.close()
+            self._cache.clear()
+            if os.getpid() == self._pid:
+                self._scratch = None
+                while self._doomed:
+                    shutil.rmtree(self._doomed.pop(), ignore_errors=True)
 
     def stats(self) -> dict[str, int]:
         """Counts of rows, and of objects with their bytes."""
         self.flush()
         counted = {}
-        for table in ("records", "commits", "runs", "tasks"):
-            counted[table] = int(self._query(f"select count(*) from {table} where ? = ''", "")[0])
+        with self._lock:
+            for table in ("records", "commits", "runs", "tasks"):
+                counted[table] = int(self._reader.rows(f"select count(*) from {table}")[0][0])
         objects, size = self.objects.sizes()
         return {"objects": objects, "bytes": size, **counted}
 
     def clear(self) -> None:
         """Delete the history and all objects; files of other people in the folder stay.
 
-        The catalog goes first: what is left of an interrupted deletion is an empty store.
-
         Raises:
             StoreError: something cannot be deleted.
         """
         self.close()
-        try:
-            for name in sorted(OWN_ENTRIES - {"objects"}, key=lambda name: name != catalog.NAME):
-                (self.path / name).unlink(missing_ok=True)
-            if self.objects.root.is_dir():
-                shutil.rmtree(self.objects.root)
-        except OSError as error:
-            raise StoreError(
-                f"The store {self.path} cannot be deleted ({error.strerror}): {error.filename}. "
-                "Check who owns it and whether a kernel uses it."
-            ) from error
-        with contextlib.suppress(OSError):  # somebody else's files are in it
-            self.path.rmdir()
+        folder.clear(self.path)
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _row(
-        self,
-        name: str,
-        sql: str,
-        values: tuple[object, ...],
-        wanted: frozenset[str] = frozenset(),
-        *,
-        closes: bool = False,
-    ) -> None:
+    def _write(self, item: Item) -> None:
         if not self.readonly:
-            self._writer.add(Item(name, sql=sql, parameters=values, needs=wanted, closes=closes))
+            self._writer.add(item)
 
     def _written(self, item: Item) -> None:
-        """The writer is through with an item: reads come from disk from now on."""
-        with self._lock:
-            if item.digest:
+        if item.digest:
+            with self._lock:
                 self._waiting.pop(item.digest, None)
-                return
-            kind, _, rest = item.name.partition(" ")
-            table = self._queued.get(kind + "s")
-            if table is None:
-                return
-            self._cache.clear()
-            key = item.name if kind == "task" else rest
-            queued = table.get(key)
-            if queued is not None and (kind != "run" or msgspec.json.encode(queued) == item.parameters[-1]):
-                del table[key]
+        else:
+            self._settled(item)
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._reader is None:
-            self._reader, self._version = catalog.open_for_reading(self.path), -1
-        return self._reader
+    def _inner(self, digests: Iterable[Digest]) -> set[Digest]:
+        """The objects that those of ``digests`` that are images need besides themselves."""
+        found: set[Digest] = set()
+        if self.references is not None:
+            for digest in digests:
+                with contextlib.suppress(MissingObject):  # no image, or lost itself
+                    found.update(self.references(self.get(digest)))
+        return found
 
-    def _query(self, sql: str, parameter: str) -> list[Any]:
-        with self._lock:
-            return catalog.rows(self._connection(), sql, (parameter,))
+    def _here(self) -> Objects:
+        """Where objects go that end with this process.
 
-    def _all(self, kind: str, key: str, sql: str, of: type[T]) -> list[T]:
-        with self._lock:
-            reader = self._connection()
-            version = reader.execute("pragma data_version").fetchone()[0]
-            if version != self._version:
-                self._version = version
-                self._cache.clear()
-            known = self._cache.get((kind, key))
-            if known is None:
-                known = _decoded(catalog.rows(reader, sql, (key,)), of)
-                self._cache[(kind, key)] = known
-            return known
+        Raises:
+            OSError: no temporary folder can be made.
+        """
+        if self._scratch is None:
+            place = Path(tempfile.mkdtemp(prefix="nbrewind-"))
+            self._doomed.append(place)
+            self._scratch = Objects(place, durable=False)
+        return self._scratch
 
+    def _keep_here(self, digest: Digest, data: bytes) -> None:
+        try:
+            self._here().write(digest, data)
+        except OSError:
+            self._waiting[digest] = data  # memory is the last place
 
-def _decoded(bodies: list[bytes], of: type[T]) -> list[T]:
-    """Rows as values; one that cannot be read is a miss, and what it recorded runs again."""
-    found = []
-    for body in bodies:
-        with contextlib.suppress(msgspec.DecodeError):
-            found.append(msgspec.json.decode(body, type=of))
-    return found
+    def _forked(self) -> None:
+        """In a forked child: locks may be held by threads that do not exist here."""
+        self._lock = threading.RLock()
+        self._reader.abandon()
 
 
-def versions(record: Record) -> list[Version]:
-    """All versions that a record writes."""
-    found = list(record.delta.names.values())
-    return [*found, record.delta.result] if record.delta.result is not None else found
+def _in_child() -> None:
+    for store in list(_OPENED):
+        store._forked()
 
 
-def needs(record: Record) -> frozenset[Digest]:
-    """The objects that a record names."""
-    found = {version.image for version in versions(record)}
-    found |= {value.image for value in record.delta.ambient.values()}
-    found |= {state.digest for state in record.delta.files.values() if state.kind == "file"}
-    found.add(record.outputs)
-    return frozenset(found - {""})
+def _at_exit() -> None:
+    for store in list(_OPENED):
+        store.close()
 
 
-def _newest_first(found: list[Any], waiting: list[Any]) -> list[Any]:
-    ids = {one.id for one in found}
-    return [*found, *(one for one in waiting if one.id not in ids)][::-1]
-
-
-def _prepare(folder: Path) -> None:
-    """Make the folder and its tables, or say why that is impossible."""
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise StoreError(
-                f"{folder} is a file, and the store should be a folder there. Move it away, or name "
-                "another place with NBREWIND_STORE."
-            )
-        if folder.is_dir():
-            others = sorted(set(os.listdir(folder)) - OWN_ENTRIES)
-            if others and not (folder / catalog.NAME).exists():
-                raise StoreError(
-                    f"{folder} is no nbrewind store: it holds {others[0]!r}. Name another place "
-                    "with NBREWIND_STORE."
-                )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "objects").mkdir(mode=0o700, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-    except OSError as error:
-        raise StoreError(
-            f"The store at {folder} cannot be written ({error.strerror or error}). Name a place that can be "
-            "written with NBREWIND_STORE."
-        ) from error
-    catalog.open_for_writing(folder).close()
+os.register_at_fork(after_in_child=_in_child)
+atexit.register(_at_exit)

@@ -1,0 +1,70 @@
+"""The folder of a store: making it, telling it from other people's folders, deleting it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from nbrewind.errors import StoreError
+from nbrewind.store import catalog
+from nbrewind.store.objects import Objects
+
+OBJECTS = "objects"
+OWN_ENTRIES = frozenset({".gitignore", OBJECTS, catalog.NAME, *catalog.BESIDE})
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder and its tables.
+
+    Raises:
+        StoreError: that is impossible, or the folder is somebody else's; the reason.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(
+                f"{folder} is a file, and the store should be a folder there. Move it away, or name "
+                "another place with NBREWIND_STORE."
+            )
+        if folder.is_dir():
+            others = sorted(set(os.listdir(folder)) - OWN_ENTRIES)
+            if others and not (folder / catalog.NAME).exists():
+                raise StoreError(
+                    f"{folder} is no nbrewind store: it holds {others[0]!r}. Name another place "
+                    "with NBREWIND_STORE."
+                )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / OBJECTS).mkdir(mode=0o700, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        for place in (folder, folder / OBJECTS):
+            if not os.access(place, os.W_OK | os.X_OK):
+                why = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+                raise OSError(why, os.strerror(why))
+    except OSError as error:
+        raise catalog.unwritable(folder, error.strerror or str(error)) from error
+    catalog.open_for_writing(folder).close()
+
+
+def clear(folder: Path) -> None:
+    """Delete what is ours; the folder goes too unless other people's files are in it.
+
+    The catalog goes first: what is left of an interrupted deletion is an empty store.
+
+    Raises:
+        StoreError: something cannot be deleted.
+    """
+    try:
+        for name in (catalog.NAME, *catalog.BESIDE):
+            (folder / name).unlink(missing_ok=True)
+        Objects(folder / OBJECTS).clear()
+        (folder / ".gitignore").unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The store {folder} cannot be deleted ({error.strerror}): {error.filename}. "
+            "Check who owns it and whether a kernel uses it."
+        ) from error
+    with contextlib.suppress(OSError):  # somebody else's files are in it
+        folder.rmdir()

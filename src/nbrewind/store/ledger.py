@@ -1,0 +1,277 @@
+"""The rows: records, history and tasks, as their writer sees them and as they are on disk.
+
+What was added is read back at once: it is looked up among the rows that wait for the writer
+and in the catalog, and a row that could not be written disappears again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from nbrewind.errors import MissingObject
+from nbrewind.model import Commit, Digest, Record, Run, TaskEntry, Version
+from nbrewind.store.reader import Reader
+from nbrewind.store.writer import Item
+
+T = TypeVar("T", Record, Commit, Run, TaskEntry)
+
+
+class Ledger:
+    """Rows of one store; ``Store`` adds the objects that they name."""
+
+    def __init__(self, folder: Path, *, traceless: bool) -> None:
+        self._lock = threading.RLock()
+        self._reader = Reader(folder, traceless=traceless)
+        self._version: object = None
+        self._cache: dict[tuple[str, str], list[Any]] = {}
+        self._queued: dict[str, dict[str, Any]] = {"record": {}, "commit": {}, "run": {}, "task": {}}
+        self._tasks_added = 0
+
+    def _write(self, item: Item) -> None:
+        """Queue an item for the writer."""
+        raise NotImplementedError
+
+    # -- records -----------------------------------------------------------------------------
+
+    def add_record(self, record: Record) -> None:
+        """Append a record; durable once its objects are."""
+        with self._lock:
+            self._queued["record"][record.id] = record
+        self._write(
+            Item(
+                f"record {record.id}",
+                sql="insert or ignore into records (id, source_key, body) values (?, ?, ?)",
+                parameters=(record.id, record.source_key, encode(record)),
+                needs=needs(record),
+                closes=True,
+            )
+        )
+
+    def records(self, source_key: Digest) -> list[Record]:
+        """Records of a source, newest first."""
+        sql = "select body from records where source_key = ? and forgotten = 0 order by seq"
+        with self._lock:
+            waiting = [r for r in self._queued["record"].values() if r.source_key == source_key]
+            return _newest_first(self._all("records", source_key, sql, Record), waiting)
+
+    def record(self, record_id: str) -> Record:
+        """One record.
+
+        Raises:
+            MissingObject: there is none of this id.
+        """
+        with self._lock:
+            waiting = self._queued["record"].get(record_id)
+            if waiting is not None:
+                return waiting  # type: ignore[no-any-return]
+            found = self._all("record", record_id, "select body from records where id = ?", Record)
+        if not found:
+            raise MissingObject(f"The store has no record {record_id}.")
+        return found[0]
+
+    # -- history -----------------------------------------------------------------------------
+
+    def start_run(self, run: Run) -> None:
+        """Add a run."""
+        self.update_run(run)
+
+    def update_run(self, run: Run) -> None:
+        """Replace a run's row."""
+        with self._lock:
+            self._queued["run"][run.id] = run
+        sql = (
+            "insert into runs (id, notebook, body) values (?, ?, ?) "
+            "on conflict (id) do update set notebook = excluded.notebook, body = excluded.body"
+        )
+        self._write(Item(f"run {run.id}", sql=sql, parameters=(run.id, _text(run.notebook), encode(run))))
+
+    def run(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            MissingObject: there is none of this id.
+        """
+        found = [run for run in self.runs() if run.id == run_id]
+        if not found:
+            raise MissingObject(f"The store has no run {run_id}.")
+        return found[0]
+
+    def runs(self, notebook: str | None = None) -> list[Run]:
+        """Runs, newest first; of one notebook if named."""
+        with self._lock:
+            newer = {r.id: r for r in self._queued["run"].values() if notebook in (None, r.notebook)}
+            if notebook is None:
+                found = self._all("runs", "", "select body from runs where ? = '' order by seq", Run)
+            else:
+                sql = "select body from runs where notebook = ? order by seq"
+                found = self._all("runs of", _text(notebook), sql, Run)
+        merged = [newer.pop(run.id, run) for run in found] + list(newer.values())
+        return merged[::-1]
+
+    def add_commit(self, commit: Commit) -> None:
+        """Append a commit; durable once its record and its parent are."""
+        with self._lock:
+            self._queued["commit"][commit.id] = commit
+        wanted = {f"record {commit.record}"} | ({f"commit {commit.parent}"} if commit.parent else set())
+        self._write(
+            Item(
+                f"commit {commit.id}",
+                sql="insert or ignore into commits (id, run, parent, record, body) values (?, ?, ?, ?, ?)",
+                parameters=(commit.id, commit.run, commit.parent, commit.record, encode(commit)),
+                needs=frozenset(wanted),
+            )
+        )
+
+    def commit(self, commit_id: str) -> Commit:
+        """One commit.
+
+        Raises:
+            MissingObject: there is none of this id.
+        """
+        with self._lock:
+            waiting = self._queued["commit"].get(commit_id)
+            if waiting is not None:
+                return waiting  # type: ignore[no-any-return]
+            found = self._all("commit", commit_id, "select body from commits where id = ?", Commit)
+        if not found:
+            raise MissingObject(f"The store has no commit {commit_id}.")
+        return found[0]
+
+    def commits(self, run_id: str) -> list[Commit]:
+        """Commits of a run, oldest first."""
+        sql = "select body from commits where run = ? order by seq"
+        with self._lock:
+            waiting = [c for c in self._queued["commit"].values() if c.run == run_id]
+            return _newest_first(self._all("commits", run_id, sql, Commit), waiting)[::-1]
+
+    def path_to(self, commit_id: str) -> list[Commit]:
+        """Commits from the root to one, empty if it is unknown."""
+        path: list[Commit] = []
+        while commit_id:
+            try:
+                commit = self.commit(commit_id)
+            except MissingObject:
+                break
+            path.append(commit)
+            commit_id = commit.parent
+        return path[::-1]
+
+    def branch(self, run: Run) -> list[Commit]:
+        """The commits that lead to a run's head, or to the last one of it that is there.
+
+        The head of a run on a disk that filled up may never have been written.
+        """
+        path = self.path_to(run.head)
+        if not path and run.head and (kept := self.commits(run.id)):
+            path = self.path_to(kept[-1].id)
+        return path
+
+    def is_durable(self, commit_id: str) -> bool:
+        """Whether a commit and all before it are on disk."""
+        with self._lock:
+            if commit_id in self._queued["commit"]:
+                return False
+            return bool(self._reader.rows("select 1 from commits where id = ?", (commit_id,)))
+
+    # -- tasks -------------------------------------------------------------------------------
+
+    def add_task(self, entry: TaskEntry) -> None:
+        """Append a task's entry; durable once its result is."""
+        with self._lock:
+            self._tasks_added += 1
+            number = f"{entry.key} {self._tasks_added}"
+            self._queued["task"][number] = entry
+        wanted = {entry.result, *(state.digest for state in entry.outputs.values())} - {""}
+        self._write(
+            Item(
+                f"task {number}",
+                sql="insert into tasks (key, body) values (?, ?)",
+                parameters=(entry.key, encode(entry)),
+                needs=frozenset(wanted),
+            )
+        )
+
+    def tasks(self, key: Digest) -> list[TaskEntry]:
+        """Entries of a task's key, oldest first."""
+        with self._lock:
+            waiting = [entry for entry in self._queued["task"].values() if entry.key == key]
+            found = self._all("tasks", key, "select body from tasks where key = ? order by seq", TaskEntry)
+        # A row may be committed and not yet be reported as written.
+        return [*found, *(entry for entry in waiting if entry not in found)]
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _settled(self, item: Item) -> None:
+        """The writer is through with a row: reads come from disk from now on."""
+        kind, _, key = item.name.partition(" ")
+        with self._lock:
+            self._version = None
+            queued = self._queued.get(kind, {})
+            # A run's row is replaced all the time; a newer one may wait behind this one.
+            if key in queued and (kind != "run" or encode(queued[key]) == item.parameters[-1]):
+                del queued[key]
+
+    def _all(self, kind: str, key: str, sql: str, of: type[T]) -> list[T]:
+        """Decoded rows, read again only when the catalog changed.  The caller holds the lock."""
+        version = self._reader.version()
+        if version != self._version:
+            self._version = version
+            self._cache.clear()
+        known = self._cache.get((kind, key))
+        if known is None:
+            bodies = [row[0] for row in self._reader.rows(sql, (key,))]
+            known = [found for found in (decode(body, of) for body in bodies) if found is not None]
+            self._cache[(kind, key)] = known
+        return known
+
+
+def versions(record: Record) -> list[Version]:
+    """All versions that a record writes."""
+    found = list(record.delta.names.values())
+    return [*found, record.delta.result] if record.delta.result is not None else found
+
+
+def needs(record: Record) -> frozenset[Digest]:
+    """The objects that a record names."""
+    found = {version.image for version in versions(record)}
+    found |= {value.image for value in record.delta.ambient.values()}
+    found |= {state.digest for state in record.delta.files.values() if state.kind == "file"}
+    found.add(record.outputs)
+    return frozenset(found - {""})
+
+
+def encode(value: Record | Commit | Run | TaskEntry) -> bytes:
+    """A row's body.  Names of files that are not UTF-8 hold lone surrogates, which are escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value)).encode("ascii")
+
+
+def decode(body: bytes, of: type[T]) -> T | None:
+    """A row's value; None if it cannot be read, and what it recorded runs again."""
+    try:
+        return msgspec.json.decode(body, type=of)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # perhaps escaped surrogates, which only the standard library reads
+    try:
+        return msgspec.convert(json.loads(body), of)
+    except (ValueError, msgspec.ValidationError):
+        return None
+
+
+def _text(label: str) -> str:
+    """A label that SQLite takes, whatever bytes the path of a notebook has."""
+    return label.encode("utf-8", "backslashreplace").decode()
+
+
+def _newest_first(found: Iterable[Any], waiting: list[Any]) -> list[Any]:
+    known = list(found)
+    ids = {one.id for one in known}
+    return [*known, *(one for one in waiting if one.id not in ids)][::-1]
