@@ -39,6 +39,10 @@ class StoreError(NBRewindError):
     exit_code = STORE
 
 
+class NoStore(StoreError):
+    """There is no store at a place that could hold one."""
+
+
 class MissingObject(StoreError):
     """An object named by the catalog is absent or damaged: its users are misses."""
 

@@ -19,6 +19,7 @@ from nbrewind.errors import (
     OK,
     STORE,
     NBRewindError,
+    NoStore,
     StoreError,
     UsageError,
 )
@@ -110,13 +111,14 @@ def _check_store(path: Path, request: Request) -> None:
     except StoreError:
         if request.mode == "audit":
             raise
-        if (path / "catalog.sqlite").exists():
-            Store.open(path, create=False, readonly=True).close()
-            complain(f"The store {path} cannot be written: this run restores from it and records nothing.")
-        elif path.exists():
-            raise
-        else:
+        try:
+            Store.open(path, readonly=True).close()
+        except NoStore:
+            if path.exists() and not path.is_dir():
+                raise
             complain(f"No store can be made at {path}: this run executes every cell and records nothing.")
+        else:
+            complain(f"The store {path} cannot be written: this run restores from it and records nothing.")
 
 
 def _drive(request: Request, notebook: NotebookNode, options: RunOptions) -> RunResult:

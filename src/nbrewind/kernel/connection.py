@@ -59,6 +59,7 @@ class RunOptions:
                 "engine": self.engine,
                 "env": self.env,
                 "ignore": list(self.ignore),
+                "headless": True,
                 "end_files": True,
             }
         )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import json
 import os
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,16 +60,15 @@ class RewindKernel(IPythonKernel):
         try:
             return Store.open(path)
         except StoreError as error:
-            if self.mode == "repeat":
-                with contextlib.suppress(StoreError):
-                    found = Store.open(path, readonly=True)
-                    self.start_note = (
-                        f"nbrewind: the store at {path} can only be read: cells are restored from it, "
-                        "and nothing is recorded."
-                    )
-                    return found
+            found = read_only(path) if self.mode == "repeat" else None
+            if found is not None:
+                self.start_note = (
+                    f"nbrewind: the store at {path} can only be read: cells are restored from it, "
+                    "and nothing is recorded."
+                )
+                return found
             self.start_note = f"nbrewind: nothing is recorded here. {error}"
-            return Store.open(Path(tempfile.mkdtemp(prefix="nbrewind-")) / "store")
+            return Store.temporary()
 
     def _connect(self) -> None:
         shell, session = self.shell, self.rewind
@@ -150,9 +147,7 @@ class RewindKernel(IPythonKernel):
             if store_history and not silent:
                 self.rewind.settle()
             return reply
-        if self.start_note:
-            print(self.start_note, file=sys.stderr)
-            self.start_note = ""
+        self._say()
         meta = (cell_meta or {}).get("nbrewind") or {}
         with self._cell_lock:
             record, report = self.rewind.decide(
@@ -172,6 +167,14 @@ class RewindKernel(IPythonKernel):
                 except NBRewindError as error:
                     report.warnings.append(f"executed, since the record could not be used: {error}")
             return await self._run(code, report, user_expressions, allow_stdin, cell_meta, cell_id)
+
+    def _say(self) -> None:
+        """What a person at a live kernel should know; a program is told at the end of its run."""
+        notes = [self.start_note] if self.start_note else []
+        self.start_note = ""
+        notes += [f"nbrewind: {note}" for note in self.rewind.news()]
+        for note in notes if not self.rewind.options.headless else ():
+            print(note, file=sys.stderr)
 
     def _publish(self, kind: str, content: dict[str, Any]) -> None:
         messages: Any = self.session
@@ -323,6 +326,14 @@ def read_options() -> Options:
         if name.endswith(".ipynb") and os.path.isfile(name):
             options.notebook = os.path.abspath(name)
     return options
+
+
+def read_only(path: Path) -> Store | None:
+    """The store at ``path`` for reading, None where there is none that can be read."""
+    try:
+        return Store.open(path, readonly=True)
+    except StoreError:
+        return None
 
 
 def store_path(options: Options) -> Path:

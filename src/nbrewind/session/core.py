@@ -24,6 +24,7 @@ from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachabl
 from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
 from nbrewind.session import modules, prepare
 from nbrewind.session.history import History
+from nbrewind.session.losses import told
 from nbrewind.session.memory import CellReads
 from nbrewind.session.options import Options
 from nbrewind.session.process import Process
@@ -71,6 +72,7 @@ class Session:
         self.forced = False
         self.unrecorded: list[str] = []
         self._said: set[tuple[str, str]] = set()
+        self._told: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -411,7 +413,18 @@ class Session:
                 layer.put_back(self.state.files)
         self.history.end()
         self.store.flush()
-        return {"failures": self.unrecorded + list(self.store.failures), "notes": layer.notes}
+        return {"failures": self.losses(), "notes": layer.notes}
+
+    def losses(self) -> list[str]:
+        """What could not be recorded so far: cells by number, the rest in few words."""
+        return told(self.history.commits, self.store, self.unrecorded)
+
+    def news(self) -> list[str]:
+        """What a live kernel has to say now and has not said yet."""
+        found = [f"not recorded: {loss}" for loss in self.losses()] + self.process.layer.notes
+        new = [note for note in dict.fromkeys(found) if note not in self._told]
+        self._told.update(new)
+        return new
 
     def catch_up(self) -> None:
         """Before a request that leaves no record: the process is where the restored cells left it."""
@@ -434,8 +447,8 @@ class Session:
             "head": self.history.run.head,
             "cells": len(self.history.commits),
             "not_durable": waiting,
-            "unrecorded": self.unrecorded,
-            "recording": self.audit,
+            "unrecorded": self.losses(),
+            "recording": self.audit and not self.store.readonly,
         }
 
     def log(self, count: int = 10) -> list[tuple[Commit, Record | None]]:

@@ -21,7 +21,7 @@ class History:
     def __init__(self, store: Store, label: str, mode: str) -> None:
         self.store = store
         earlier = store.runs(label)
-        self.previous = earlier[0] if earlier and mode == "repeat" else None
+        self.previous = inherited(earlier[0], store) if earlier and mode == "repeat" else None
         """The run that a repeat continues: its start world is inherited."""
         self.run = Run(
             id=uuid.uuid4().hex,
@@ -41,8 +41,8 @@ class History:
     def branch(self) -> frozenset[str]:
         """Records of the current branch and of the last run's: they win over others (R15)."""
         if self._earlier is None:
-            head = self.previous.head if self.previous is not None else ""
-            self._earlier = {commit.record for commit in self.store.path_to(head)} if head else set()
+            path = self.store.branch(self.previous) if self.previous is not None else []
+            self._earlier = {commit.record for commit in path}
         return frozenset(self._earlier | {record.id for _, record, _ in self.commits})
 
     def reach(
@@ -121,3 +121,12 @@ class History:
         self.run = replace(self.run, ended=time.time(), status="ended")
         if self._saved:
             self.store.update_run(self.run)
+
+
+def inherited(run: Run, store: Store) -> Run:
+    """A run whose start world can be laid down: paths whose content the store could not keep are left out.
+
+    They count as they are on disk, as for a plain audit (R6).
+    """
+    found = {k: s for k, s in run.found.items() if s.kind != "file" or store.has(s.digest)}
+    return replace(run, found=found, left={k: s for k, s in run.left.items() if k in found})

@@ -18,5 +18,7 @@ class Options:
     env: str = "compatible"
     ignore: list[str] = field(default_factory=list)
     """Paths that are no inputs: the file given with ``-o``."""
+    headless: bool = False
+    """Whether a program runs the notebook and tells what there is to tell: outputs stay as they are."""
     end_files: bool = True
     """Whether files of restored cells are laid down at the end of the run."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nbrewind.errors import MissingObject
 from nbrewind.flow import code as codes
-from nbrewind.model import CellReport, Record, Root, Run, State
+from nbrewind.model import CellReport, Commit, Record, Root, Run, State
 from nbrewind.plan.algebra import apply_delta, from_symbol
 from nbrewind.plan.match import choose, label
+from nbrewind.session.history import inherited
 from nbrewind.session.refusal import refused
 from nbrewind.session.world_files import StartWorld
 from nbrewind.store import Store
@@ -35,10 +38,10 @@ def plan_notebook(
     manager: Any = inputtransformer2
     manager = manager.TransformerManager()
     runs = store.runs(notebook or None)
-    run = runs[0] if runs else Run(id="")
+    run = inherited(runs[0], store) if runs else Run(id="")
     start = StartWorld(root.resolve(), run, store.digest_file, dict(os.environ))
     start.ignored = {str(store.path), notebook} if notebook else {str(store.path)}
-    return plan_cells(store, cells, start, manager.transform_cell, head=run.head)
+    return plan_cells(store, cells, start, manager.transform_cell, branch=store.branch(run))
 
 
 def plan_cells(
@@ -47,7 +50,7 @@ def plan_cells(
     start: StartWorld,
     transform: object,
     *,
-    head: str = "",
+    branch: Sequence[Commit] = (),
     flags: int = 0,
 ) -> list[CellReport]:
     """Walk the cells over the records; values of cells that must run are not known beforehand."""
@@ -56,8 +59,11 @@ def plan_cells(
     assert callable(transform)
     state = State()
     unknown: dict[Root, int] = {}
-    previous = {commit.index: store.record(commit.record) for commit in store.path_to(head)} if head else {}
-    branch = frozenset(record.id for record in previous.values())
+    previous: dict[int, Record] = {}
+    for commit in branch:
+        with contextlib.suppress(MissingObject):  # a damaged row
+            previous[commit.index] = store.record(commit.record)
+    ids = frozenset(record.id for record in previous.values())
     reports: list[CellReport] = []
     count = 0
     stopped = False
@@ -72,13 +78,13 @@ def plan_cells(
         key = codes.source_key(transform(cell.source))
         recorded = store.records(key)
         records = [r for r in recorded if not refused(r) and store.complete(r)]
-        report = _one(index, cell, records, state, unknown, start, branch)
+        report = _one(index, cell, records, state, unknown, start, ids)
         if recorded and not records and report[0].action == "executed":
             report[0].reason = refused(recorded[0]) or "the store misses part of its record"
         record = report[1]
         reports.append(report[0])
         if record is None and not unknown:
-            again = choose([r for r in recorded if "process" in r.flags], state, start, branch=branch)[0]
+            again = choose([r for r in recorded if "process" in r.flags], state, start, branch=ids)[0]
             if again is not None:
                 # It must run, for what it does to the process; its values will be what they were.
                 state = apply_delta(state, again.delta, count)

@@ -37,7 +37,7 @@ class Process:
 
     def __init__(self, store: Store, root: Path, run: Run, options: Options) -> None:
         self.store = store
-        store.references = images.references
+        store.references, store.tolerant = images.references, True
         self.root = root
         self.options = options
         self.recording = False
@@ -50,7 +50,7 @@ class Process:
         self.observer = Observer(self.memory)
         self.ambient = Ambient(str(root))
         self.files = FileWatch(
-            root, store_file=store.put_file, digest_file=store.digest_file, ignore=self._ignored()
+            root, store_file=store.keep_file, digest_file=store.digest_file, ignore=self._ignored()
         )
         self.files.is_user_frame = self._is_user_frame
         self.tasks = TaskContext(store, root)

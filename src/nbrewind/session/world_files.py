@@ -177,7 +177,7 @@ class FileLayer:
 
     def _replace(self, path: str, now: FileState, wanted: FileState) -> None:
         if now.kind == "file":
-            self.store.put_file(path)
+            self._keep(path)
         if wanted.kind == "absent":
             if now.kind == "dir":
                 with contextlib.suppress(OSError):  # a folder with other people's files stays
@@ -194,6 +194,15 @@ class FileLayer:
                 _overwrite(path, self.store.get(wanted.digest))
             else:
                 self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
+
+    def _keep(self, path: str) -> None:
+        """What is about to be replaced is kept; what nobody else holds is named."""
+        held = self.store.has(self.store.digest_file(path))
+        digest = self.store.put_file(path)
+        if held:
+            return
+        place = self.store.set_aside(path) if self.store.readonly else self.store.objects.path(digest)
+        self.notes.append(f"what {path} held is kept in {place}")
 
     def remember(self, key: str, state: FileState) -> None:
         """A path holds ``state`` now: no need to look again while its signature stays."""

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from nbrewind.errors import StoreError
+from nbrewind.errors import NoStore, StoreError
 from nbrewind.model import FORMAT_VERSION
 
 NAME = "catalog.sqlite"
@@ -121,9 +121,9 @@ def damaged(folder: Path, error: object) -> StoreError:
     )
 
 
-def absent(folder: Path) -> StoreError:
+def absent(folder: Path) -> NoStore:
     """The error of a place without a store."""
-    return StoreError(
+    return NoStore(
         f"There is no nbrewind store at {folder}. Run `nbrewind audit NOTEBOOK` first, or name the "
         "store with NBREWIND_STORE."
     )

@@ -28,12 +28,7 @@ def prepare(folder: Path) -> None:
                 "another place with NBREWIND_STORE."
             )
         if folder.is_dir():
-            others = sorted(set(os.listdir(folder)) - OWN_ENTRIES)
-            if others and not (folder / catalog.NAME).exists():
-                raise StoreError(
-                    f"{folder} is no nbrewind store: it holds {others[0]!r}. Name another place "
-                    "with NBREWIND_STORE."
-                )
+            refuse_foreign(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / OBJECTS).mkdir(mode=0o700, exist_ok=True)
         ignore = folder / ".gitignore"
@@ -46,6 +41,20 @@ def prepare(folder: Path) -> None:
     except OSError as error:
         raise catalog.unwritable(folder, error.strerror or str(error)) from error
     catalog.open_for_writing(folder).close()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Keep away from a folder that holds something else than a store.
+
+    Raises:
+        StoreError: it names what is there.
+        OSError: the folder cannot be listed.
+    """
+    others = sorted(set(os.listdir(folder)) - OWN_ENTRIES)
+    if others and not (folder / catalog.NAME).exists():
+        raise StoreError(
+            f"{folder} is no nbrewind store: it holds {others[0]!r}. Name another place with NBREWIND_STORE."
+        )
 
 
 def clear(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nbrewind.errors import MissingObject
+from nbrewind.errors import MissingObject, StoreError
 from nbrewind.model import Commit, Digest, Record, Run, TaskEntry, Version
 from nbrewind.store.reader import Reader
 from nbrewind.store.writer import Item
@@ -32,6 +32,11 @@ class Ledger:
         self._cache: dict[tuple[str, str], list[Any]] = {}
         self._queued: dict[str, dict[str, Any]] = {"record": {}, "commit": {}, "run": {}, "task": {}}
         self._tasks_added = 0
+        self.tolerant = False
+        """Whether a catalog that cannot be read any more counts as empty; set by the session,
+        since a notebook that runs must not fail because of its store."""
+        self.troubles: list[str] = []
+        """Why it could not be read, where that is tolerated."""
 
     def _write(self, item: Item) -> None:
         """Queue an item for the writer."""
@@ -177,7 +182,7 @@ class Ledger:
         with self._lock:
             if commit_id in self._queued["commit"]:
                 return False
-            return bool(self._reader.rows("select 1 from commits where id = ?", (commit_id,)))
+            return bool(self._rows("select 1 from commits where id = ?", commit_id))
 
     # -- tasks -------------------------------------------------------------------------------
 
@@ -219,16 +224,34 @@ class Ledger:
 
     def _all(self, kind: str, key: str, sql: str, of: type[T]) -> list[T]:
         """Decoded rows, read again only when the catalog changed.  The caller holds the lock."""
-        version = self._reader.version()
+        try:
+            version = self._reader.version()
+        except StoreError as error:
+            self._tolerate(error)
+            return []
         if version != self._version:
             self._version = version
             self._cache.clear()
         known = self._cache.get((kind, key))
         if known is None:
-            bodies = [row[0] for row in self._reader.rows(sql, (key,))]
+            bodies = [row[0] for row in self._rows(sql, key)]
             known = [found for found in (decode(body, of) for body in bodies) if found is not None]
             self._cache[(kind, key)] = known
         return known
+
+    def _rows(self, sql: str, key: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.rows(sql, (key,))
+        except StoreError as error:
+            self._tolerate(error)
+            return []
+
+    def _tolerate(self, error: StoreError) -> None:
+        """Take note of a failed query; raises it where nobody tolerates that."""
+        if not self.tolerant:
+            raise error
+        if str(error) not in self.troubles:
+            self.troubles.append(str(error))
 
 
 def versions(record: Record) -> list[Version]:

@@ -23,6 +23,7 @@ from typing import Any
 
 from nbrewind.errors import StoreError
 from nbrewind.store import catalog
+from nbrewind.store.folder import refuse_foreign
 
 _TRIES = 20
 """Queries that may be torn by other processes one after the other before we give up."""
@@ -107,6 +108,8 @@ class Reader:
         path = self.folder / catalog.NAME
         self._signature = None
         if not path.is_file():
+            if self.folder.is_dir():
+                refuse_foreign(self.folder)
             raise catalog.absent(self.folder)
         address = path.as_uri()
         if not self.traceless:

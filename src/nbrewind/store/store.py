@@ -49,6 +49,7 @@ class Store(Ledger):
         self._doomed: list[Path] = []
         """Folders that end with this store."""
         self._scratch: Objects | None = None
+        self._aside: Path | None = None
         _OPENED.add(self)
 
     @classmethod
@@ -152,6 +153,23 @@ class Store(Ledger):
             self._write(Item(name, digest or name, failed=error.strerror or str(error)))
             return digest
 
+    def set_aside(self, path: str) -> str:
+        """Copy a file that is about to be replaced to where a person finds it; that place.
+
+        For a store that is only read: nothing else would keep the file's content (R6).
+
+        Raises:
+            OSError: it cannot be read, or there is no temporary folder.
+        """
+        if self._aside is None:
+            self._aside = Path(tempfile.mkdtemp(prefix="nbrewind-kept-"))
+        name = os.path.basename(path)
+        target, number = self._aside / name, 1
+        while target.exists():
+            target, number = self._aside / f"{number}-{name}", number + 1
+        shutil.copy2(path, target)
+        return str(target)
+
     def copy_out(self, digest: Digest, path: str, mode: int) -> None:
         """Put an object's bytes at a path, atomically.
 
@@ -182,7 +200,7 @@ class Store(Ledger):
         known = self._digests.get(signature)
         if known is None:
             with self._lock:
-                rows = self._reader.rows("select digest from digests where signature = ?", (signature,))
+                rows = self._rows("select digest from digests where signature = ?", signature)
             known = str(rows[0][0]) if rows else None
         if known is None:
             known = digest_file(path)
@@ -234,9 +252,10 @@ class Store(Ledger):
         """What could not be written, and why, in the order in which it happened."""
         return list(self._writer.failures)
 
-    def lost(self, name: str) -> str:
-        """Why something (``record ID``, ``task KEY N``) could not be written; empty where it was."""
-        return self._writer.lost.get(name, "")
+    @property
+    def lost(self) -> dict[str, str]:
+        """Why by name (``record ID``, ``commit ID``, ``task KEY N``), for what is not on disk."""
+        return dict(self._writer.lost)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything is durable or has failed; False when time ran out."""
