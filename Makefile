@@ -1,6 +1,7 @@
 # Every target makes its own environment and needs nothing but a Python with venv:
 #   make demo                      the demonstration, with python3
 #   make test PYTHON=python3.12    all tests, with another Python
+#   make test-slow                 the live kernel against a plain one, 300 random sessions
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
 
 PYTHON ?= python3
@@ -17,10 +18,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test lint bench clean check-python
+.PHONY: help demo test test-slow lint bench clean check-python
 
 help:
-	@echo "make demo | test | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-slow | lint | bench | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -46,6 +47,9 @@ demo: $(DEMO_ENV)/.done
 
 test: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+test-slow: $(TEST_ENV)/.done
+	NBREWIND_LIVE_EXAMPLES=300 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
 
 lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check

@@ -157,6 +157,9 @@ class Commit:
     cell_id: str = ""
     index: int = -1
     created: float = 0.0
+    between: tuple[tuple[int, Delta], ...] = ()
+    """What happened since the parent and left no record (callbacks, silent requests, cells with
+    recording off), with the execution counts: applied before the record's delta (R11)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,3 +132,39 @@ def test_the_magics_answer_in_a_headless_run(nbrewind: Command, folder: Path) ->
     cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
     texts = ["".join(out.get("text", "") for out in cell.outputs) for cell in cells]
     assert "store: " in texts[1] and "a = 1" in texts[2] and "Recording is on." in texts[4]
+
+
+def test_a_cell_that_ran_again_for_another_is_reported_once(nbrewind: Command, folder: Path) -> None:
+    sources = ["n = 3", "g = (i for i in range(n))", "a = next(g)", "b = 1"]
+    path = save_book(folder / "x.ipynb", *sources)
+    nbrewind("audit", path)
+    save_book(path, *sources[:3], "b = next(g)\nb")
+    ran = nbrewind("repeat", path, "--json", "-o", "y.ipynb")
+    assert actions(ran.json) == ["restored", "recomputed", "recomputed", "executed"]
+    assert [cell["index"] for cell in ran.json["cells"]] == [0, 1, 2, 3]
+    assert ran.json["totals"]["recomputed"] == 2 and ran.json["totals"]["restored"] == 1
+    assert results(folder / "y.ipynb")[3] == "1"
+    save_book(path, *sources[:3], "b = next(g) + 1\nb")
+    lines = nbrewind("repeat", path, "-o", "z.ipynb").out.splitlines()
+    assert sum("recomputed" in line and line.startswith("[1]") for line in lines) == 1
+    assert "2 recomputed" in lines[-1]
+
+
+def test_strict_executes_what_drew_and_its_readers(nbrewind: Command, folder: Path) -> None:
+    path = save_book(folder / "x.ipynb", "import time\nt = time.time()", "u = t + 1", "v = 2")
+    nbrewind("audit", path)
+    assert actions(nbrewind("repeat", path, "--json").json) == ["restored"] * 3
+    assert actions(nbrewind("repeat", path, "--json", "--strict").json) == ["executed", "executed", "restored"]
+
+
+def test_engine_none_executes_without_a_cluster(nbrewind: Command, folder: Path) -> None:
+    pytest.importorskip("distributed")
+    made = "from dask.distributed import Client\nc = Client(processes=False, dashboard_address=None)"
+    path = save_book(folder / "x.ipynb", made, "f = c.submit(abs, -3)\nr = f.result()", "r")
+    assert nbrewind("audit", path, "--json").code == 0
+    unchanged = nbrewind("repeat", path, "--json", "--engine", "none", "-o", "y.ipynb")
+    assert unchanged.code == 0 and actions(unchanged.json) == ["restored"] * 3
+    save_book(path, made, "f = c.submit(abs, -4)\nr = f.result()", "r")
+    refused = nbrewind("repeat", path, "--json", "--engine", "none", "-o", "y.ipynb")
+    assert refused.code == 1 and actions(refused.json) == ["restored", "failed", "skipped"]
+    assert "--engine none" in refused.err

@@ -451,6 +451,21 @@ def test_a_rebuilt_client_closes_and_enters_without_a_cluster(notebooks: Make) -
     assert second.space["client"].status == "closed"
 
 
+def test_what_was_closed_comes_back_closed(notebooks: Make) -> None:
+    before = children()
+    first = notebooks()
+    first.run(LOCAL.format(processes=True))
+    first.run("client.close()\ncluster.close()")
+    assert children() == before
+    second = notebooks_without_closing(first)
+    rebuilt(first, second, ["client", "cluster"])
+    assert second.space["client"].status == "closed"
+    assert second.space["cluster"].__dict__["status"].name == "closed"
+    with pytest.raises(ValueError, match="No clients found"):
+        second.run("from dask.distributed import get_client, default_client\ndefault_client()")
+    assert children() == before
+
+
 def test_explicit_use_connects(notebooks: Make) -> None:
     first = notebooks()
     first.run("from dask.distributed import Client\nclient = Client(n_workers=1, dashboard_address=':0')")

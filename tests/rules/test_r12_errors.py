@@ -43,5 +43,18 @@ def test_an_interrupt_is_never_replayed(lab: Lab) -> None:
     lab.check(Notebook(["raise KeyboardInterrupt", "w=1"]), execute=[0], skip=[1])
 
 
+def test_an_error_of_an_engine_is_no_result_of_the_cell(lab: Lab) -> None:
+    # "Nanny failed to start" is a plain RuntimeError: where it was raised counts.
+    package = {"distributed/__init__.py": "def start():\n    raise RuntimeError('Nanny failed to start.')\n"}
+    lab.check(
+        Notebook(["from distributed import start", "start()", "w=1"], package), execute=[1], skip=[2]
+    )
+
+
+def test_an_error_behind_an_error(lab: Lab) -> None:
+    source = "try:\n    raise TimeoutError('no answer')\nexcept OSError as e:\n    raise ValueError('bad') from e"
+    lab.check(Notebook([source, "w=1"]), execute=[0], skip=[1])
+
+
 def test_without_r12_a_missing_file_stays_missing(lab: Lab) -> None:
     lab.breaks_without("R12", OPEN, execute=[1], skip=[0, 2])

@@ -359,6 +359,10 @@ class Kernel:
         )
         return ran, content.get("user_expressions", {})
 
+    def interrupt(self) -> None:
+        """What the stop button of a front end does."""
+        os.kill(self.pid, signal.SIGINT)
+
     async def run_cell(
         self,
         source: str,

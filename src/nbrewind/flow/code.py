@@ -313,6 +313,14 @@ def deleted_names(code: CodeType) -> frozenset[str]:
     return _names(code)[3]
 
 
+@lru_cache(maxsize=8192)
+def deletes_by_key(code: CodeType) -> bool:
+    """Whether the code may delete names that it computes: ``del globals()[name]``."""
+    if not global_names(code) & {"globals", "vars", "locals"}:
+        return False
+    return any(op.opname == "DELETE_SUBSCR" for inner in codes_of(code) for op in dis.get_instructions(inner))
+
+
 _INDIRECT = frozenset(
     {"setattr", "delattr", "patch", "__dict__", "vars", "monkeypatch", "__setattr__", "__delattr__"}
 )

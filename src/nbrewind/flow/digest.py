@@ -34,6 +34,7 @@ from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow.names import is_local_module, package_of, reference
+from nbrewind.flow.world import CLOSED
 from nbrewind.model import Digest, Root
 
 RECURSION = 200_000
@@ -150,7 +151,7 @@ class Walk:
     def handle(self, obj: Any, identity: str) -> None:
         """Meet a registered handle: a leaf that joins nothing (R4)."""
         self.text(b"H", identity)
-        self.deps.add(f"handle:{type(obj).__qualname__}")
+        self.deps.add(f"handle:{type(obj).__qualname__}{CLOSED if identity.endswith(CLOSED) else ''}")
 
     def module_dep(self, module_name: str) -> None:
         """Depend on a module: a local one by content, any by what cells set on it (R8)."""

@@ -61,6 +61,7 @@ class HiddenState:
         self._loggers: list[Any] = []
         self._registered: object = None
         self._modules: set[str] | None = None
+        self._table: dict[str, ModuleType] = {}
 
     def begin(self, names: frozenset[str]) -> None:
         """A cell starts whose own code mentions ``names``."""
@@ -68,6 +69,7 @@ class HiddenState:
         self._loggers = _all_handlers()
         self._registered = abc.get_cache_token()
         self._modules = _made_by_hand() if "modules" in names else None
+        self._table = dict(sys.modules) if "modules" in names else {}
 
     def changed(self, names: frozenset[str]) -> list[str]:
         """Labels of what the cell changed; ``names`` are those that its code mentions."""
@@ -82,6 +84,10 @@ class HiddenState:
                 found.append("virtual subclasses")
         if self._modules is not None and _made_by_hand() - self._modules - self.named_modules():
             found.append("modules made by hand")
+        if "modules" in names and (
+            "pop" in names or any(sys.modules.get(name) is not was for name, was in self._table.items())
+        ):
+            found.append("the table of imported modules")
         return list(dict.fromkeys(found))
 
 

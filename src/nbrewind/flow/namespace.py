@@ -130,6 +130,7 @@ class Namespace(dict[str, Any]):
 
     def pop(self, name: str, *default: Any) -> Any:
         if name in self:
+            self.tracker.discard(name)
             value = self[name]
             dict.__delitem__(self, name)
             return value

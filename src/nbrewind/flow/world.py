@@ -11,6 +11,9 @@ from nbrewind import rules
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.namespace import Namespace
 
+CLOSED = ":closed"
+"""Ends what a closed handle counts as: closing one is a write, though its identity stays (R4)."""
+
 Describe = Callable[[Any], tuple[str, Any] | None]
 """Gives ``(kind, recipe)`` of an object that is a handle, None of any other."""
 
@@ -71,7 +74,21 @@ class World:
         self._roots[cls] = root
 
     def handle(self, obj: Any) -> str | None:
-        """The identity of a handle, given at its first walk; None for other objects."""
+        """What a handle counts as: its identity and whether it is closed; None for other objects."""
+        identity = self._identity(obj)
+        if identity is None:
+            return None
+        return identity + CLOSED if self._is_closed(obj) else identity
+
+    def _is_closed(self, obj: Any) -> bool:
+        for cls, describe in self.handle_types.items():
+            if isinstance(obj, cls):
+                closed = getattr(describe, "closed", None)
+                return closed is not None and bool(closed(obj))
+        return False
+
+    def _identity(self, obj: Any) -> str | None:
+        """The identity of a handle, given at its first walk."""
         known = self._handles.get(id(obj))
         if known is not None and known[0]() is obj:
             return known[1]
@@ -105,9 +122,11 @@ class World:
 
     def known_handle(self, identity: str) -> Any:
         """The live handle of an identity, None if this process has none."""
-        for reference, name in self._handles.values():
-            if name == identity:
-                return reference()
+        for reference, name in list(self._handles.values()):
+            if name == identity.removesuffix(CLOSED):
+                found = reference()
+                if found is not None and self.handle(found) == identity:
+                    return found
         return None
 
     def register_handle(self, identity: str, obj: Any) -> None:
@@ -116,7 +135,7 @@ class World:
             reference: Callable[[], Any] = weakref.ref(obj)
         except TypeError:
             reference = partial(_same, obj)
-        self._handles[id(obj)] = (reference, identity)
+        self._handles[id(obj)] = (reference, identity.removesuffix(CLOSED))
 
     def is_namespace(self, mapping: Any) -> bool:
         """Whether ``mapping`` is the user's namespace."""

@@ -234,8 +234,17 @@ class RewindClient(NotebookClient):
                 raise _StartOver(again)
             report = self._report_from(metadata, cell, exec_reply["content"])
             self.reports.append(report)
+            self._tell_recomputed(report)
             self._on_report(report, cell)
         await super()._check_raise_for_error(cell, cell_index, exec_reply)
+
+    def _tell_recomputed(self, report: CellReport) -> None:
+        """Cells that were restored and had to run again for this one are reported once, as recomputed."""
+        cells = [cell for cell in self.nb.cells if cell.cell_type == "code"]
+        for earlier in self.reports:
+            if earlier.action == "restored" and earlier.record in report.recomputed:
+                earlier.action, earlier.reason = "recomputed", f"cell {report.index} needed its value"
+                self._on_report(earlier, cells[earlier.index])
 
     def _report_from(
         self, metadata: Mapping[str, Any] | None, cell: NotebookNode, content: Mapping[str, Any]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import os
 import sys
 import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,9 +22,10 @@ from nbrewind.errors import NBRewindError, RecomputeFailed, StoreError
 from nbrewind.flow.items import Item
 from nbrewind.flow.namespace import MainModule
 from nbrewind.kernel import shell_state
+from nbrewind.kernel.interrupts import Interrupts
 from nbrewind.kernel.magics import register
 from nbrewind.kernel.outputs import OutputTap, renumbered
-from nbrewind.kernel.results import LazyResults, remember_result
+from nbrewind.kernel.results import LazyResults, remember_result, reset_with_care
 from nbrewind.model import CellError, CellReport
 from nbrewind.session import Options, Restored, Session
 from nbrewind.store import Store
@@ -28,6 +33,8 @@ from nbrewind.store import Store
 FUTURE = 0x1FE0000
 """Compiler flags that ``from __future__`` imports set."""
 OWN_MAGICS = ("%rewind", "%audit")
+REPORT: ContextVar[CellReport | None] = ContextVar("report", default=None)
+"""The report of the request in hand: a subshell's request must not take that of a running cell."""
 
 
 class RewindKernel(IPythonKernel):
@@ -49,8 +56,8 @@ class RewindKernel(IPythonKernel):
         kwargs["user_ns"] = namespace
         kwargs["user_module"] = MainModule(namespace)
         super().__init__(**kwargs)
-        self._report: CellReport | None = None
         self._cell_lock = threading.RLock()
+        self.interrupts = Interrupts()
         self.tap = OutputTap(self.session)
         self._connect()
 
@@ -90,7 +97,10 @@ class RewindKernel(IPythonKernel):
         for name in ("_", "__", "___"):
             dict.pop(namespace, name, None)
         remember_result(shell)
+        for kind in ("comm_open", "comm_msg", "comm_close"):
+            self.shell_handlers[kind] = self._as_callback(self.shell_handlers[kind])
         session.memory.pinned = dict(dict.items(namespace))
+        reset_with_care(shell, session.memory)
         atexit.register(self._at_exit)
 
     def _transform_for_shell(self, raw_cell: str) -> str:
@@ -100,15 +110,22 @@ class RewindKernel(IPythonKernel):
         """
         shell, memory = self.shell, self.rewind.memory
         assert shell is not None
-        memory.peeked = set()
+        peeked = memory.thread.peeked = set()
         try:
             transformed: str = type(shell).transform_cell(shell, raw_cell)
         finally:
-            peeked, memory.peeked = memory.peeked, None
+            memory.thread.peeked = None
         if memory.cell is not None and transformed != self.rewind.transform(raw_cell):
             for name in peeked:
                 memory.present(name)
         return transformed
+
+    def _as_callback(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        def handle(stream: Any, ident: Any, message: Any) -> Any:
+            with self.rewind.callback():
+                return handler(stream, ident, message)
+
+        return handle
 
     def _set_compiler_flags(self, flags: int) -> None:
         assert self.shell is not None
@@ -129,44 +146,58 @@ class RewindKernel(IPythonKernel):
         cell_id: str | None = None,
     ) -> dict[str, Any]:
         """Run or restore one cell; silent and unhistoried requests leave no record."""
-        self._report, self.rewind.start_over = None, ()
-        if silent or not store_history or code.lstrip().startswith(OWN_MAGICS):
-            try:
-                self.rewind.catch_up()
-            except NBRewindError as error:
-                print(f"nbrewind: {error}", file=sys.stderr)
-            reply: dict[str, Any] = await super().do_execute(
-                code,
-                silent,
-                store_history,
-                user_expressions,
-                allow_stdin,
-                cell_meta=cell_meta,
-                cell_id=cell_id,
-            )
-            if store_history and not silent:
-                self.rewind.settle()
-            return reply
-        self._say()
+        REPORT.set(None)
+        recorded = store_history and not silent
+        plain = partial(
+            super().do_execute,
+            code,
+            silent,
+            store_history,
+            None if recorded else user_expressions,  # looking at values is no part of the cell
+            allow_stdin,
+            cell_meta=cell_meta,
+            cell_id=cell_id,
+        )
+        if not recorded:
+            return await self._unrecorded(code, plain)
         meta = (cell_meta or {}).get("nbrewind") or {}
-        with self._cell_lock:
-            record, report = self.rewind.decide(
-                code,
-                index=int(meta.get("index", -1)),
-                cell_id=cell_id or "",
-                force=bool(meta.get("force")),
-                tags=meta.get("tags") or (),
-            )
-            self._report = report
-            self.rewind.report = report
-            if record is not None:
-                try:
-                    return self._replay(
-                        code, self.rewind.restore(record, report, self._count()), user_expressions
-                    )
-                except NBRewindError as error:
-                    report.warnings.append(f"executed, since the record could not be used: {error}")
-            return await self._run(code, report, user_expressions, allow_stdin, cell_meta, cell_id)
+        with self._cell_lock, self.interrupts.held():
+            try:
+                self.rewind.start_over = ()
+                if code.lstrip().startswith(OWN_MAGICS):
+                    reply = await self._unrecorded(code, plain)
+                    self.rewind.settle()
+                    return reply
+                self._say()
+                record, report = self.rewind.decide(
+                    code,
+                    index=int(meta.get("index", -1)),
+                    cell_id=cell_id or "",
+                    force=bool(meta.get("force")),
+                    tags=meta.get("tags") or (),
+                )
+                REPORT.set(report)
+                self.rewind.report = report
+                if record is not None:
+                    try:
+                        restored = self.rewind.restore(record, report, self._count())
+                        return self._replay(code, restored, user_expressions)
+                    except NBRewindError as error:
+                        report.warnings.append(f"executed, since the record could not be used: {error}")
+                return await self._run(code, report, user_expressions, plain)
+            except KeyboardInterrupt:
+                self.rewind.abandon()
+                return self._failed("KeyboardInterrupt", "")
+
+    async def _unrecorded(
+        self, code: str, plain: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        try:
+            self.rewind.catch_up(code)
+        except NBRewindError as error:
+            print(f"nbrewind: {error}", file=sys.stderr)
+        with self.interrupts.open():
+            return await plain()
 
     def _say(self) -> None:
         """What a person at a live kernel should know; a program is told at the end of its run."""
@@ -220,48 +251,44 @@ class RewindKernel(IPythonKernel):
         code: str,
         report: CellReport,
         user_expressions: dict[str, Any] | None,
-        allow_stdin: bool,
-        cell_meta: dict[str, Any] | None,
-        cell_id: str | None,
+        plain: Callable[..., Awaitable[dict[str, Any]]],
     ) -> dict[str, Any]:
+        shell = self.shell
+        assert shell is not None
         try:
             await self.rewind.begin(code, report, self._count())
         except RecomputeFailed as error:
-            return self._refuse(error, report)
+            report.action, report.reason = "failed", str(error)
+            if self.interrupts.seen:
+                return self._failed("KeyboardInterrupt", "")
+            return self._failed(type(error).__name__, str(error))
         self.tap.begin(self.get_parent().get("header", {}).get("msg_id", ""))
         reply: dict[str, Any] = {}
         try:
-            reply = await super().do_execute(
-                code, False, True, None, allow_stdin, cell_meta=cell_meta, cell_id=cell_id
-            )
+            if self.interrupts.seen:  # it came while the cell was prepared
+                reply = self._failed("KeyboardInterrupt", "")
+            else:
+                with self.interrupts.open():
+                    reply = await plain()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             messages = self.tap.end()
-            raised: CellError | None = None
-            if reply.get("status") != "ok":
-                raised = CellError(
-                    str(reply.get("ename", "KeyboardInterrupt")),
-                    str(reply.get("evalue", "")),
-                    tuple(reply.get("traceback", ())),
-                )
+            failed = reply.get("status") != "ok"
+            result = shell.last_execution_result if failed else None
             self.rewind.end(
-                error=raised,
+                error=_error_of(reply) if failed else None,
                 messages=messages,
-                interrupted=raised is not None and raised.ename == "KeyboardInterrupt",
+                interrupted=self.interrupts.seen or (failed and not reply),
+                raised=result and (result.error_in_exec or result.error_before_exec),
             )
-        if reply.get("status") == "ok" and user_expressions:
-            assert self.shell is not None
-            reply["user_expressions"] = self.shell.user_expressions(user_expressions)
+        if not failed and user_expressions:
+            reply["user_expressions"] = shell.user_expressions(user_expressions)
         return reply
 
-    def _refuse(self, error: RecomputeFailed, report: CellReport) -> dict[str, Any]:
-        report.action, report.reason = "failed", str(error)
-        content = {
-            "ename": type(error).__name__,
-            "evalue": str(error),
-            "traceback": [f"RecomputeFailed: {error}"],
-        }
+    def _failed(self, name: str, text: str) -> dict[str, Any]:
+        """Publishes an error of ours, as the reply of a request that did not run."""
+        content = {"ename": name, "evalue": text, "traceback": [f"{name}: {text}".rstrip(": ")]}
         self._publish("error", content)
         return {
             "status": "error",
@@ -271,13 +298,18 @@ class RewindKernel(IPythonKernel):
             **content,
         }
 
+    @contextlib.contextmanager
+    def _cancel_on_sigint(self, future: Any) -> Iterator[None]:
+        with super()._cancel_on_sigint(future), self.interrupts.noted():
+            yield
+
     async def _run_silently(self, source: str) -> BaseException | None:
         """Run a cell again for its values: no output, no history, no result."""
         from IPython.utils.capture import capture_output
 
         shell = self.shell
         assert shell is not None
-        with capture_output():
+        with capture_output(), self.interrupts.open():
             if shell.should_run_async(source, transformed_cell=self.rewind.transform(source)):
                 result = await shell.run_cell_async(
                     source, store_history=False, silent=True, transformed_cell=self.rewind.transform(source)
@@ -290,8 +322,9 @@ class RewindKernel(IPythonKernel):
     def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
         """The cell's report travels with the reply."""
         metadata = super().finish_metadata(parent, metadata, reply_content)
-        if self._report is not None:
-            metadata["nbrewind"] = msgspec.to_builtins(self._report)
+        report = REPORT.get()
+        if report is not None:
+            metadata["nbrewind"] = msgspec.to_builtins(report)
             if self.rewind.start_over:
                 metadata["nbrewind"]["start_over"] = list(self.rewind.start_over)
         return metadata
@@ -314,6 +347,12 @@ class RepeatKernel(RewindKernel):
 
     mode = "repeat"
     banner = "NBRewind repeat kernel"
+
+
+def _error_of(reply: dict[str, Any]) -> CellError:
+    """The error of a reply; a request that broke off without one was interrupted."""
+    name, text = str(reply.get("ename", "KeyboardInterrupt")), str(reply.get("evalue", ""))
+    return CellError(name, text, tuple(reply.get("traceback", ())))
 
 
 def read_options() -> Options:

@@ -18,6 +18,7 @@ class LazyResults(dict[int, Any]):
         self._memory = memory
 
     def _numbers(self) -> list[int]:
+        self._memory.look_at_results()
         live = [int(n[1:]) for n in self._memory.namespace.live_names() if n[:1] == "_" and n[1:].isdigit()]
         return sorted(n for n in {*self._memory.state.results, *live} if n < BESIDE)
 
@@ -55,6 +56,21 @@ class LazyResults(dict[int, Any]):
 
     def __repr__(self) -> str:
         return repr(dict(self.items()))
+
+
+def reset_with_care(shell: Any, memory: Memory) -> None:
+    """Let ``%reset`` find what is parked, and keep our own names where it puts IPython's."""
+    original = shell.reset
+
+    def reset(*args: Any, **kwargs: Any) -> None:
+        for name in memory.names():
+            memory.prefault(name)
+        original(*args, **kwargs)
+        dict.update(memory.namespace, memory.pinned)
+        hidden = shell.user_ns_hidden
+        hidden.update({name: value for name, value in memory.pinned.items() if name in hidden})
+
+    shell.reset = reset
 
 
 def remember_result(shell: Any) -> None:

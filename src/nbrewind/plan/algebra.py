@@ -129,7 +129,8 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
     if delta.result is not None:
         written[f"_{count}"] = _resolved(delta.result, OWN_RESULT, results, count)
         shown = {number for root in written if (number := result_number(root)) is not None}
-        after.results = (*results, *sorted(n for n in shown if n > BESIDE and n % BESIDE == count), count)
+        beside = sorted(n for n in shown if n > BESIDE and n % BESIDE == count)
+        after.results = (*(number for number in results if number != count), *beside, count)
     touched = set(written) | set(delta.deleted)
     for root in touched:
         before = state.names.get(root)
@@ -140,6 +141,8 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
                 after.names[peer] = replace(other, links=links)
     for root in delta.deleted:
         after.names.pop(root, None)
+        if is_result(root):
+            after.results = tuple(number for number in after.results if f"_{number}" != root)
     after.names.update(written)
     after.files.update(delta.files)
     after.imports = tuple(dict.fromkeys((*after.imports, *delta.imports)))

@@ -12,10 +12,16 @@ from typing import Protocol
 
 from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
-from nbrewind.plan.algebra import digest_in, from_symbol, is_result, reachable
+from nbrewind.plan.algebra import digest_in, from_symbol, is_result, reachable, to_symbol
 
 RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
 """How far back each of IPython's result names looks."""
+
+OWN_MARK = "="
+"""Before a result's name in a trace: it was a result, not a name that the user had bound."""
+
+RESULT_NUMBERS = "results"
+"""Key in a trace's ambient items of cells that asked for a result by its number."""
 
 PACKAGE_ITEMS = {
     "pandas.options": "pandas",
@@ -79,17 +85,19 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
     if rules.on("R2"):
         yield from _links(trace, state)
     if rules.on("R3"):
-        for name in trace.absent:
-            if name in state.names or 0 < RESULT_NAMES.get(name, 0) <= len(state.results):
+        for mark in trace.absent:
+            name = mark.removeprefix(OWN_MARK)
+            if name in state.names or 0 < RESULT_NAMES.get(mark, 0) <= len(state.results):
                 yield f"name:{name} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names"
     if rules.on("R1"):
         for root, whole in trace.whole.items():
-            version = state.names.get(root)
+            resolved = from_symbol(root, state.results)
+            version = state.names.get(resolved) if resolved is not None else None
             if version is None or version.digest != whole.digest:
                 yield label(root)
-            elif {peer: link for peer, link in version.links.items() if not is_result(peer)} != whole.links:
+            elif {to_symbol(p, state.results): link for p, link in version.links.items()} != whole.links:
                 yield f"{label(root)} is shared differently"
     else:
         for root, whole in trace.whole.items():
@@ -136,11 +144,20 @@ def names_digest(state: State) -> str:
     return blake2b("\n".join(names).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def numbers_digest(state: State) -> str:
+    """Digest of the numbers of displayed results: a cell that names one is bound to them (R14)."""
+    from hashlib import blake2b
+
+    return blake2b(repr(state.results).encode(), digest_size=16).hexdigest()
+
+
 def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
     if not rules.on("R7"):
         return
     for key, digest in trace.ambient.items():
-        if key.startswith("env:"):
+        if key == RESULT_NUMBERS:
+            current = numbers_digest(state)
+        elif key.startswith("env:"):
             current = state.ambient[key].digest if key in state.ambient else outside.variable(key)
         else:
             current = state.ambient[key].digest if key in state.ambient else ""

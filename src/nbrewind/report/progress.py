@@ -59,8 +59,9 @@ class RunProgress:
             self._bar.update(self._task, description=f"\\[{index}] {text}")
 
     def report(self, report: CellReport) -> None:
-        """A cell is done."""
-        self._reports.append(report)
+        """A cell is done, or one that was restored has run again."""
+        if not any(known is report for known in self._reports):
+            self._reports.append(report)
         if self._quiet or self._says_nothing_new(report):
             return
         self.console.print(cell_line(report, self._total))

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -20,16 +22,16 @@ from nbrewind.errors import RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, State, Version
-from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable
+from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
 from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
 from nbrewind.session import modules, prepare
 from nbrewind.session.history import History
 from nbrewind.session.losses import told
-from nbrewind.session.memory import CellReads
+from nbrewind.session.memory import PATIENCE, CellReads
 from nbrewind.session.options import Options
 from nbrewind.session.process import Process
 from nbrewind.session.recorder import Message, Outcome, Recorder, Running
-from nbrewind.session.refusal import refused
+from nbrewind.session.refusal import from_outside, refused
 from nbrewind.session.world_files import equal
 from nbrewind.store import Store
 
@@ -61,6 +63,10 @@ class Session:
         self.memory = self.process.memory
         self.memory.rebuild = self._rebuild_sync
         self.running: Running | None = None
+        self._thread = threading.get_ident()
+        """The thread in which cells run."""
+        self._snapshots = threading.RLock()
+        """Keeps callbacks in other threads and a running snapshot apart (R11)."""
         self.report: CellReport | None = None
         """The report of the cell under way."""
         self.transform: Transform = lambda source: source
@@ -210,7 +216,7 @@ class Session:
             running.ambient = self.process.ambient.snapshot()
         self.process.hidden.begin(names)
         self.process.imports.outer.clear()
-        self.running, self.process.recording = running, True
+        self.running, self.process.recording, self._thread = running, True, threading.get_ident()
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
         self.process.ambient.begin(running.ambient)
@@ -223,7 +229,12 @@ class Session:
         return running
 
     def end(
-        self, *, error: CellError | None, messages: list[Message], interrupted: bool = False
+        self,
+        *,
+        error: CellError | None,
+        messages: list[Message],
+        interrupted: bool = False,
+        raised: BaseException | None = None,
     ) -> CellReport:
         """Observe what the cell did, record it, commit it; live values are not read afterwards."""
         running = self.running
@@ -237,10 +248,15 @@ class Session:
         report.action = "failed" if error is not None else "executed"
         report.seconds = seconds
         report.tasks = counts
-        outcome = Outcome(error, messages, interrupted, seconds, cell_files, counts, task_keys)
+        outside = raised is not None and from_outside(raised)
+        outcome = Outcome(error, messages, interrupted, outside, seconds, cell_files, counts, task_keys)
         try:
-            record = self.recorder.record(running, outcome)
-        except Exception as problem:
+            with self._snapshot() as alone:
+                record = self.recorder.record(running, outcome)
+            if not alone:
+                note = "a callback was still running: what it changes may be half done here"
+                record = replace(record, flags=(*record.flags, "unsettled"), notes=(*record.notes, note))
+        except (Exception, KeyboardInterrupt) as problem:
             self._unknown(running, problem)
             if os.environ.get("NBREWIND_DEBUG"):
                 raise
@@ -249,6 +265,8 @@ class Session:
         if self.audit:
             self.store.add_record(record)
             self.history.commit(record, report, running.count, running.before)
+        else:
+            self.history.unrecorded(record.delta, running.count)
         report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]
         report.writes = written_names(record.delta)
         report.warnings += [*record.notes, *self.process.notes]
@@ -256,49 +274,88 @@ class Session:
         report.outputs_equal = self._compare_outputs(record)
         return report
 
+    def abandon(self) -> None:
+        """An interrupt broke a cell's preparation off: nothing of it ran, what it touched is looked at."""
+        if self.running is None:
+            return
+        memory, self.running, self.process.recording = self.memory, None, False
+        self.process.ambient.end()
+        self.process.files.end()
+        self.process.tasks.end_cell()
+        memory.between, memory.cell = memory.cell or memory.between, None
+
     def _compare_outputs(self, record: Record) -> bool | None:
         earlier = [r for r in self.store.records(record.source_key) if r.id != record.id]
         if not earlier:
             return None
         return earlier[0].outputs == record.outputs
 
-    def _unknown(self, running: Running, problem: Exception) -> None:
+    def _unknown(self, running: Running, problem: BaseException) -> None:
         """Recording failed: what the cell touched is live but unknown, and never a hit."""
-        memory, cell = self.memory, running.seen
-        values = {**running.values, **memory.park()}
-        after = running.before.copy()
-        touched = set(values) | (set(cell.reads) if cell is not None else set())
-        for root in component_of(after, touched) | set(values):
+        memory, before, cell = self.memory, running.before, running.seen or CellReads()
+        values = dict(running.values)
+        if memory.cell is not None:
+            cell, values = memory.park()
+        names: dict[Root, Version] = {}
+        for root in component_of(before, {*values, *cell.reads}) | set(values):
             if root in values:
                 memory.live[root] = values[root]
             if root in memory.live:
                 version = Version(digest=uuid.uuid4().hex, opaque=f"recording failed ({problem})")
-                after.names[root] = memory.held[root] = version
-        for name in cell.faulted if cell is not None else ():
-            if name not in values and name in after.names and name not in RESULT_NAMES:
-                del after.names[name]
-        if f"_{running.count}" in values:
-            after.results = (*after.results, running.count)
-        memory.state = after
+                names[root] = memory.held[root] = version
+        kept = {*values, *RESULT_NAMES}
+        gone = tuple(name for name in cell.faulted if name in before.names and name not in kept)
+        delta = Delta(names=names, deleted=gone, result=names.pop(f"_{running.count}", None))
+        memory.state = apply_delta(before, delta, running.count)
+        self.history.unrecorded(delta, running.count)
         self.unrecorded.append(running.report.cell_id or str(running.report.index))
 
     # -- between cells -------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def callback(self) -> Iterator[None]:
+        """A front end's callback (a widget's, a comm's) runs: no snapshot is taken meanwhile (R11).
+
+        The process is brought to the state first, unless a cell runs at the same time.
+        """
+        with self._snapshot():
+            if self.running is None and threading.get_ident() == self._thread:
+                self.catch_up()
+            yield
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[bool]:
+        """Callbacks in other threads and snapshots exclude each other; False if that was not to be had.
+
+        A callback may be waiting for a later cell, so the wait has an end.
+        """
+        owned = self._snapshots.acquire(timeout=PATIENCE)
+        try:
+            yield owned
+        finally:
+            if owned:
+                self._snapshots.release()
+
     def settle(self) -> None:
         """Take in what callbacks, threads or silent requests touched between cells (R11)."""
+        with self._snapshot():
+            self._settle()
+
+    def _settle(self) -> None:
         memory = self.memory
-        seen, values = memory.between, memory.park()
+        seen, values = memory.park()
         if not seen.reads and not values:
-            memory.between = CellReads()
             return
-        memory.between = CellReads()
         before = self.state
-        bound = frozenset(
-            n for n, v in values.items() if seen.faulted.get(n) != id(v) and n not in RESULT_NAMES
-        )
-        aliases = [n for n in values if n in RESULT_NAMES and n not in before.names]
+        aliases = {n for n in RESULT_NAMES if n in seen.faulted and n not in before.names}
         for name in aliases:
-            del values[name]
+            if name in values and seen.faulted[name] == id(values[name]):
+                root = memory.resolve(name)
+                del values[name]
+                seen.reads.update({root} if root is not None else ())
+        bound = frozenset(n for n, v in values.items() if seen.faulted.get(n) != id(v))
+        numbers = {n for name in values if (n := result_number(name)) is not None}
+        shown = min(numbers - set(before.results), default=None)
         deleted = {n for n in seen.faulted if n not in values and n not in aliases and n in before.names}
         for name, value in values.items():
             memory.live[name] = value
@@ -313,17 +370,24 @@ class Session:
             mutated=frozenset(),
             creator=creator,
             record="",
-            count=-1,
+            count=-1 if shown is None else shown,
             taken=reachable(before, set(bound) | deleted),
         )
         names = dict(observed.versions.items())
-        after = apply_delta(before, Delta(names=names, deleted=tuple(sorted(deleted))), -1)
+        delta = Delta(names=names, deleted=tuple(sorted(deleted)), result=names.pop(f"_{shown}", None))
+        after = apply_delta(before, delta, -1 if shown is None else shown)
+        self.history.unrecorded(delta, -1 if shown is None else shown)
         memory.state = after
         self.recorder.hold(observed, set(bound) | deleted, after)
 
     # -- recomputation (R5) ----------------------------------------------------------------------
 
     def _rebuild_sync(self, root: Root) -> None:
+        if threading.get_ident() != self._thread:
+            raise RecomputeFailed(
+                f"{root} has to be rebuilt by running its cells again, which a thread cannot do while a cell "
+                f"runs. Name {root} in the cell itself."
+            )
         coroutine = self.rebuild(root)
         try:
             coroutine.send(None)
@@ -371,6 +435,12 @@ class Session:
 
         if not rules.on("R5"):
             raise RecomputeFailed(f"{root} cannot be restored, and recomputation is switched off.")
+        deps = self.state.names[root].deps
+        if self.options.engine == "none" and any(dep.startswith("handle:") for dep in deps):
+            raise RecomputeFailed(
+                f"{root} is or holds a part of an engine, and its cells would start one, which --engine none "
+                "refuses. Repeat without --engine none."
+            )
         try:
             await recompute(self, root)
         except RecomputeFailed as error:
@@ -426,10 +496,13 @@ class Session:
         self._told.update(new)
         return new
 
-    def catch_up(self) -> None:
+    def catch_up(self, source: str = "") -> None:
         """Before a request that leaves no record: the process is where the restored cells left it."""
         if self.process.behind:
             self.process.bring()
+        code = prepare.compiled(self.transform(source), self.compile_flags()) if source else None
+        if code is not None:
+            prepare.prefault(self.memory, code)
 
     def after_reply(self) -> None:
         """In a live kernel files of a restored cell reach the disk right after its reply."""

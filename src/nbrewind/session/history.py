@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from nbrewind.errors import NBRewindError
 from nbrewind.flow.code import hash_parts
-from nbrewind.model import CellReport, Commit, FileState, Record, Run, State
+from nbrewind.model import CellReport, Commit, Delta, FileState, Record, Run, State
 from nbrewind.plan.algebra import apply_delta
 from nbrewind.session.world_files import FileLayer, StartWorld
 from nbrewind.store import Store
@@ -34,6 +34,7 @@ class History:
             environment=hash_parts(platform.python_version()),
         )
         self.commits: list[tuple[Commit, Record, State]] = []
+        self._unrecorded: list[tuple[int, Delta]] = []
         self._saved = False
         self._parent = ""
         self._earlier: set[str] | None = None
@@ -55,6 +56,10 @@ class History:
             layer.moved.pop(key, None)
             self.run.left[key] = state
 
+    def unrecorded(self, delta: Delta, count: int) -> None:
+        """The state changed without a record: the next commit carries it (R11)."""
+        self._unrecorded.append((count, delta))
+
     def commit(self, record: Record, report: CellReport, count: int, before: State) -> None:
         """Add a commit for ``record`` to the branch."""
         commit = Commit(
@@ -67,7 +72,9 @@ class History:
             cell_id=report.cell_id,
             index=report.index,
             created=time.time(),
+            between=tuple(self._unrecorded),
         )
+        self._unrecorded = []
         if not self._saved:
             self.store.start_run(self.run)
             self._saved = True
@@ -90,8 +97,11 @@ class History:
             raise NBRewindError(f"There is no commit {commit_id!r}. `%rewind log` lists those there are.")
         state = State()
         self.commits = []
+        self._unrecorded = []
         for commit in path:
             record = self.store.record(commit.record)
+            for count, delta in commit.between:
+                state = apply_delta(state, delta, count)
             self.commits.append((commit, record, state))
             state = apply_delta(state, record.delta, commit.execution_count)
         self._parent = path[-1].id

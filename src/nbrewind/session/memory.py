@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -29,6 +29,28 @@ from nbrewind.values import images
 _HISTORY = ("_i", "_ii", "_iii", "In", "_ih")
 
 
+PATIENCE = 5.0
+"""Seconds that a thread waits for another one's load before it loads on its own."""
+
+
+class _ThisThread(threading.local):
+    """What the present thread does."""
+
+    quiet = 0
+    """Own work (loading) in progress: nothing it touches is a read."""
+    peeked: set[str] | None = None
+    """Names that IPython's prefilter looks up: it must neither read nor load them."""
+
+    @contextlib.contextmanager
+    def own_work(self) -> Iterator[None]:
+        """While it is open, nothing that this thread touches is a read."""
+        self.quiet += 1
+        try:
+            yield
+        finally:
+            self.quiet -= 1
+
+
 class CellReads:
     """What one cell touched in the namespace."""
 
@@ -40,6 +62,8 @@ class CellReads:
         self.iterated = False
         self.position = False
         """Whether the cell looked at its place in the history (``In``, ``_i``)."""
+        self.results = False
+        """Whether it looked at the numbers of displayed results (``Out``, ``_5``)."""
         self.shims = True
         """Whether builtins may be put into the namespace for speed."""
         self.bare: set[str] = set()
@@ -60,10 +84,10 @@ class Memory:
         self.cell: CellReads | None = None
         self.between = CellReads()
         self.lock = threading.RLock()
-        self.quiet = 0
-        """Own work (loading) in progress: nothing it touches is a read."""
-        self.peeked: set[str] | None = None
-        """Names that IPython's prefilter looks up: it must neither read nor load them."""
+        """Held while values are loaded."""
+        self._moving = threading.RLock()
+        """Held for moments: names are moved in and parked one after the other (R11)."""
+        self.thread = _ThisThread()
         self.suspend: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         """Stops all other recording (files, ambient) while values are loaded."""
         self.rebuild: Callable[[Root], None] | None = None
@@ -78,59 +102,93 @@ class Memory:
     # -- the tracker's side of the namespace ---------------------------------------------
 
     def fault(self, name: str) -> Any:
-        """Move a parked value in; a read. Raises KeyError if the name is absent."""
-        with self.lock:
-            return self._fault(name)
+        """Move a parked value in; a read. Raises KeyError if the name is absent.
 
-    def _fault(self, name: str) -> Any:
-        seen = self.cell or self.between
+        Only loading takes the lock: a thread that asks for an absent name (as starting a process
+        asks for ``__main__.__file__``) or for a live value never waits for a load.
+        """
         root = self.resolve(name)
-        if self.peeked is not None:
-            self.peeked.add(name)
+        if self.thread.peeked is not None:
+            self.thread.peeked.add(name)
             if root is None:
                 raise KeyError(name)
             return None
-        if root is None and name in RESULT_NAMES:
-            return self._no_result(name, seen)
         if root is None:
-            if hasattr(builtins, name):
-                if not self.quiet:
-                    seen.absent.add(name)
-                if seen.shims and self.cell is not None and name not in seen.bare:
-                    return self.namespace.shim(name)
-                raise KeyError(name)
-            if not self.quiet:
-                seen.absent.add(name)
+            return self._absent(name, self.cell or self.between)
+        if not self._not_deleted(name):
             raise KeyError(name)
-        value = self.materialise(root)
-        if self.quiet:
+        if self._is_fresh(root):
+            value = self._object(root)
+        else:
+            with self._loading_lock():
+                value = self.materialise(root)
+        if self.thread.quiet or self._move_in(name, root, value):
             return value
-        self._move_in(name, root, value, seen)
-        return value
+        return self.fault(name)  # a cell began or ended meanwhile
+
+    @contextlib.contextmanager
+    def _loading_lock(self) -> Iterator[None]:
+        """One load at a time, unless the one under way may be waiting for this very thread.
+
+        Loading runs the user's ``__setstate__``, which may join a thread that reads another name.
+        """
+        lock = self.lock
+        owned = lock.acquire(timeout=PATIENCE)
+        try:
+            yield
+        finally:
+            if owned:
+                lock.release()
+
+    def _absent(self, name: str, seen: CellReads) -> Any:
+        if name in RESULT_NAMES:
+            return self._no_result(name, seen)
+        if not self.thread.quiet:
+            seen.absent.add(name)
+        if seen.shims and self.cell is not None and name not in seen.bare and hasattr(builtins, name):
+            return self.namespace.shim(name)
+        raise KeyError(name)
 
     def _no_result(self, name: str, seen: CellReads) -> str:
         """IPython's ``_`` before there is a result: the empty string."""
-        if not self.quiet:
-            seen.absent.add(name)
-            seen.faulted[name] = id("")
-            dict.__setitem__(self.namespace, name, "")
+        if not self.thread.quiet:
+            with self._moving:
+                seen.absent.add(name)
+                dict.__setitem__(self.namespace, name, "")
+                seen.faulted[name] = id("")
         return ""
 
-    def _move_in(self, name: str, root: Root, value: Any, seen: CellReads) -> None:
-        seen.reads.add(root)
-        seen.faulted[name] = id(value)
-        dict.__setitem__(self.namespace, name, value)
-        if name == root:
-            self.live.pop(root, None)
+    def _move_in(self, name: str, root: Root, value: Any) -> bool:
+        """Put a value where the interpreter finds it; False if it is not the root's value any more."""
+        with self._moving:
+            if value is not self.live.get(root, self) and value is not dict.get(self.namespace, root, self):
+                return False
+            seen = self.cell or self.between
+            seen.reads.add(root)
+            if is_result(name):
+                self.look_at_results()
+            dict.__setitem__(self.namespace, name, value)
+            seen.faulted[name] = id(value)
+            if name == root:
+                self.live.pop(root, None)
         if isinstance(value, FunctionType):
             self.prefault_code(value.__code__)
+        return True
+
+    def look_at_results(self) -> None:
+        """Somebody asks for results by number, or which numbers there are; a read of the numbers."""
+        if not self.thread.quiet and self.cell is not None:
+            self.cell.results = True
 
     def prefault_code(self, code: CodeType) -> None:
         """Move in what code looks up past ``__missing__``; keep builtins away from what it deletes."""
         for name in codes.deleted_names(code):
             (self.cell or self.between).bare.add(name)
             self.namespace.drop_shim(name)
-        for name in codes.prefault_names(code):
+        wanted: Iterable[str] = codes.prefault_names(code)
+        if codes.deletes_by_key(code):
+            wanted = (*wanted, *self.parked_names())
+        for name in wanted:
             self.prefault(name)
 
     def prefault(self, name: str) -> None:
@@ -150,9 +208,11 @@ class Memory:
 
     def present(self, name: str) -> bool:
         """Whether a parked name exists; a read of its presence."""
+        if not self._not_deleted(name):
+            return False
         root = self.resolve(name)
         seen = self.cell or self.between
-        if not self.quiet:
+        if not self.thread.quiet:
             if root is not None:
                 self.prefault(name)
             else:
@@ -161,7 +221,7 @@ class Memory:
 
     def parked_names(self) -> list[str]:
         """All parked names; a read of the set of names."""
-        if not self.quiet and self.cell is not None:
+        if not self.thread.quiet and self.cell is not None:
             self.cell.iterated = True
         return [name for name in self.names() if not dict.__contains__(self.namespace, name)]
 
@@ -174,12 +234,15 @@ class Memory:
         ]
 
     def _not_deleted(self, name: str) -> bool:
-        seen = self.cell
-        return seen is None or name not in seen.faulted or dict.__contains__(self.namespace, name)
+        with self._moving:
+            seen = self.cell or self.between
+            return name not in seen.faulted or dict.__contains__(self.namespace, name)
 
     def discard(self, name: str) -> None:
-        """Somebody cleared the namespace: the name counts as read and deleted."""
+        """Somebody takes a name out: it counts as read and deleted, also where it was just bound anew."""
         self.prefault(name)
+        if name in self.state.names:
+            (self.cell or self.between).faulted.setdefault(name, 0)
 
     # -- loading ---------------------------------------------------------------------------
 
@@ -209,14 +272,25 @@ class Memory:
                 self._bring(dep, self.state.names[dep])
         return self._object(root)
 
+    def _is_fresh(self, root: Root) -> bool:
+        """Whether a root and the classes that it needs are in memory as the state wants them."""
+        version = self.state.names.get(root)
+        if version is None or not self.is_live(root):
+            return version is None
+        wanted = (dep for dep in expand(self.state, version.deps) if dep.startswith("cls:"))
+        return all(dep not in self.state.names or self.is_live(dep) for dep in wanted)
+
     def _object(self, root: Root) -> Any:
         if root.startswith("cls:"):
             return self.world.classes[root]
         if root.startswith("attr:"):
             return get_attribute(root)
-        if root in self.live:
-            return self.live[root]
-        return dict.__getitem__(self.namespace, root)
+        # Another thread may move it from the one to the other meanwhile: look there again.
+        for place in (self.live, self.namespace, self.live):
+            if dict.__contains__(place, root):
+                with contextlib.suppress(KeyError):
+                    return dict.__getitem__(place, root)
+        raise RecomputeFailed(f"{root} was removed by another thread while it was read.")
 
     def _bring(self, root: Root, version: Version) -> None:
         if version.image:
@@ -239,28 +313,36 @@ class Memory:
         """Load a component; install only roots that are lazy and still point to it (R1)."""
         with self.own_work():
             values = images.load(self.store.get(image), self, self.store.get)
-        for root, version in list(self.state.names.items()):
-            if version.image != image or (only is not None and root != only):
-                continue
-            key = version.root or root
-            if key in values and (not self.is_live(root) or root.startswith("cls:")):
-                self.loaded.append(root)
-                self.held[root] = version
-                if root.startswith("attr:"):
-                    put_attribute(root, values[key])
-                elif not root.startswith("cls:"):
-                    self.live[root] = values[key]
+        roots = {
+            root: version
+            for root, version in self.state.names.items()
+            if version.image == image and (only is None or root == only)
+        }
+        try:
+            for root, version in roots.items():
+                key = version.root or root
+                if key in values and (not self.is_live(root) or root.startswith("cls:")):
+                    self._install(root, version, values[key])
+        except BaseException:  # an interrupt: none of it is live rather than half
+            for root in roots:
+                self.held.pop(root, None)
+                self.live.pop(root, None)
+            raise
+
+    def _install(self, root: Root, version: Version, value: Any) -> None:
+        self.loaded.append(root)
+        if root.startswith("attr:"):
+            put_attribute(root, value)
+        elif not root.startswith("cls:"):
+            self.live[root] = value
+        self.held[root] = version
 
     def own_work(self) -> contextlib.ExitStack:
         """While it is open, nothing counts as a read of the notebook."""
         stack = contextlib.ExitStack()
         stack.enter_context(self.suspend())
-        self.quiet += 1
-        stack.callback(self._unquiet)
+        stack.enter_context(self.thread.own_work())
         return stack
-
-    def _unquiet(self) -> None:
-        self.quiet -= 1
 
     # -- the load context (values.builders) -------------------------------------------------
 
@@ -305,9 +387,14 @@ class Memory:
 
     def begin(self, *, shims: bool = True) -> CellReads:
         """A cell starts: the namespace is empty but for IPython's own names."""
-        self.cell = CellReads()
-        self.cell.shims = shims
-        return self.cell
+        with self._moving:
+            for name, value in self.user_values().items():
+                if self.between.faulted.get(name) == id(value):  # another thread looked at it just now
+                    self.live[name] = self._take(name)
+                    del self.between.faulted[name]
+            self.cell = CellReads()
+            self.cell.shims = shims
+            return self.cell
 
     def user_values(self) -> dict[str, Any]:
         """Names that are in the dict and belong to the user."""
@@ -325,15 +412,27 @@ class Memory:
             found[name] = dict.__getitem__(self.namespace, name)
         return found
 
-    def park(self) -> dict[str, Any]:
-        """Empty the namespace; the user's values by name."""
-        self.namespace.drop_shims()
-        values = self.user_values()
-        for name in values:
-            dict.__delitem__(self.namespace, name)
-            if name in self.pinned:
-                dict.__setitem__(self.namespace, name, self.pinned[name])
-        return values
+    def park(self) -> tuple[CellReads, dict[str, Any]]:
+        """The cell, or the time between two, is over: what was touched, and the user's values by name.
+
+        The namespace is empty then; whoever asks for a name from now on begins a new period.
+        """
+        with self._moving:
+            seen = self.cell or self.between
+            if self.cell is not None:
+                self.cell = None
+            else:
+                self.between = CellReads()
+            self.namespace.drop_shims()
+            values = {name: self._take(name) for name in self.user_values()}
+            self.live.update((name, value) for name, value in values.items() if name not in RESULT_NAMES)
+            return seen, values
+
+    def _take(self, name: str) -> Any:
+        value = dict.pop(self.namespace, name)
+        if name in self.pinned:
+            dict.__setitem__(self.namespace, name, self.pinned[name])
+        return value
 
     def drop(self, root: Root) -> None:
         """Forget a live value without running its finaliser (R14)."""

@@ -202,9 +202,8 @@ class Observer:
         if all(root not in before.names and baseline.get(root) == digests[root] for root in group):
             return  # a helper module's data as its import left it
         for root, version in old.items():
-            if not is_result(root):
-                peers = {peer: link for peer, link in version.links.items() if not is_result(peer)}
-                observed.whole[root] = Whole(version.digest, peers)
+            peers = {to_symbol(peer, before.results): link for peer, link in version.links.items()}
+            observed.whole[to_symbol(root, before.results)] = Whole(version.digest, peers)
         image = ""
         if not opaque and save:
             try:

@@ -39,17 +39,25 @@ def compiled(transformed: str, flags: int) -> CodeType | None:
     return None
 
 
-def prefault(memory: Memory, code: CodeType) -> None:
-    """Move in what the interpreter or a library would look up past the namespace."""
+def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None:
+    """Move in what the interpreter or a library would look up past the namespace.
+
+    ``finalisers`` says whether values that the code drops must be there to be finalised (R14).
+    """
     memory.prefault_code(code)
     names = codes.attribute_names(code)
     wanted: set[str] = set()
     stored = codes.stored_names(code)
-    if rules.on("R14"):
+    if finalisers and rules.on("R14"):
         wanted |= {n for n in stored if n in memory.state.names and memory.state.names[n].finaliser}
+    if "exec" in codes.global_names(code):
+        # The code in the string may delete: names that are absent now count too.
+        wanted |= {word for text in string_constants(code) if "del" in text for word in _identifiers(text)}
     if names & _FRAME_LIBRARIES:
         words = {word for text in string_constants(code) for word in _identifiers(text)}
         wanted |= {word for word in words if word in memory.state.names}
+    if "run_line_magic" in names and any(text.startswith("reset") for text in string_constants(code)):
+        wanted.update(memory.names())
     for name in sorted(wanted):
         memory.prefault(name)
 

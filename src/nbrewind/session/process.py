@@ -20,6 +20,7 @@ from nbrewind.flow.files import ABOVE_CELLS, FileWatch
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
 from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
+from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
 from nbrewind.session import modules
 from nbrewind.session.memory import Memory
@@ -102,9 +103,10 @@ class Process:
         return self.state.files.get(key) or self.start.file(key, content=True)
 
     def _restore_handles(self) -> None:
-        """An engine is used without naming its client: restored handles must exist then."""
+        """An engine is used without naming its client: restored open handles must exist then."""
         for root, version in list(self.state.names.items()):
-            if any(dep.startswith("handle:") for dep in version.deps) and not self.memory.is_live(root):
+            is_open = any(dep.startswith("handle:") and not dep.endswith(CLOSED) for dep in version.deps)
+            if is_open and not self.memory.is_live(root):
                 with contextlib.suppress(NBRewindError):
                     self.memory.materialise(root)
 
@@ -143,7 +145,7 @@ class Process:
                 with self.suspended():
                     self._put_item(item.key, value)
         filters = self.state.ambient.get("warnings")
-        if filters is not None and filters.image and self.memory.quiet:
+        if filters is not None and filters.image and self.memory.thread.quiet:
             # The notebook imported it long ago: what importing adds must not come first now.
             self._put_item("warnings", filters)
         if is_local_module(name):
@@ -168,7 +170,7 @@ class Process:
         return not name.startswith("<") and not is_library_path(name)
 
     def _caused_by_user(self) -> bool:
-        if not self.recording or self.memory.quiet or self.files.is_quiet():
+        if not self.recording or self.memory.thread.quiet or self.files.is_quiet():
             return False
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:

@@ -31,7 +31,7 @@ async def recompute(session: Session, root: Root) -> None:
     steps = _steps(session, root)
     memory, process = session.memory, session.process
     state, cell, running = session.state, memory.cell, session.running
-    quiet, memory.quiet = memory.quiet, 0
+    quiet, memory.thread.quiet = memory.thread.quiet, 0
     inside = dict(memory.user_values())
     shims = set(memory.namespace.shims)
     memory.namespace.drop_shims()
@@ -73,7 +73,7 @@ async def recompute(session: Session, root: Root) -> None:
         process.ambient.recording = recording
         process.tasks.executing = executing
         memory.between = between
-        memory.quiet = quiet
+        memory.thread.quiet = quiet
         with memory.own_work():
             process.layer.lay_down(state.files)
             for key, value in ambient.items():
@@ -85,34 +85,51 @@ async def recompute(session: Session, root: Root) -> None:
 
 
 def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
-    """The commits of the branch that made and touched the value, and for opaque inputs theirs."""
+    """The commits of the branch that made and touched the value, and for opaque inputs theirs.
+
+    A record may be on the branch more than once: the last place that fits the order of the chain is meant.
+    """
     version = session.state.names[root]
-    wanted: set[str] = set()
-    by_record = {record.id: (commit, record, before) for commit, record, before in session.history.commits}
-    by_trace = {key_of_trace(step[1].source_key, step[1].trace): step for step in by_record.values()}
-    queue = list(version.chain)
+    commits = session.history.commits
+    wanted: set[int] = set()
+    queue = [(version.chain, len(commits))]
     while queue:
-        one = queue.pop()
-        found = by_record.get(one) or by_trace.get(_trace_key(session, one))
-        if found is None:
-            raise RecomputeFailed(
-                f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part "
-                "of this run. Run them again with `--force`."
-            )
-        _, record, before = found
-        if record.id in wanted:
-            continue
-        wanted.add(record.id)
-        for symbol in record.trace.reads:
-            source = from_symbol(symbol, before.results)
-            read = before.names.get(source) if source is not None else None
-            if read is not None and not read.image and not (source or "").startswith("mod:"):
-                queue += read.chain
+        chain, end = queue.pop()
+        for one in reversed(chain):
+            place = _last_place(session, one, end)
+            if place is None:
+                raise RecomputeFailed(
+                    f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part "
+                    "of this run. Run them again with `--force`."
+                )
+            end = place
+            if place in wanted:
+                continue
+            wanted.add(place)
+            _, record, before = commits[place]
+            for symbol in record.trace.reads:
+                source = from_symbol(symbol, before.results)
+                read = before.names.get(source) if source is not None else None
+                if read is not None and not read.image and not (source or "").startswith("mod:"):
+                    queue.append((read.chain, place))
     if not wanted:
         raise RecomputeFailed(
             f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it."
         )
-    return [step for step in session.history.commits if step[1].id in wanted]
+    return [commits[place] for place in sorted(wanted)]
+
+
+def _last_place(session: Session, record: str, end: int) -> int | None:
+    """Where the branch has a record, or another one of the same trace, last before ``end``."""
+    records = [step[1] for step in session.history.commits[:end]]
+    for place in range(end - 1, -1, -1):
+        if records[place].id == record:
+            return place
+    trace = _trace_key(session, record)
+    for place in range(end - 1, -1, -1):
+        if trace and key_of_trace(records[place].source_key, records[place].trace) == trace:
+            return place
+    return None
 
 
 def _trace_key(session: Session, record: str) -> str:
@@ -135,14 +152,11 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     transformed = session.transform(record.source)
     code = prepare.compiled(transformed, session.compile_flags())
     if code is not None:
-        prepare.prefault(memory, code)
+        prepare.prefault(memory, code, finalisers=False)
     if session.run_silently is None:
         raise RecomputeFailed("no shell is attached to run cells again")
-    try:
-        error = await session.run_silently(record.source)
-    finally:
-        memory.cell = None
-    values = memory.park()
+    error = await session.run_silently(record.source)
+    _, values = memory.park()
     if error is not None and record.error is None:
         raise RecomputeFailed(f"running cell {commit.index} again raised {type(error).__name__}: {error}")
     for name, value in values.items():

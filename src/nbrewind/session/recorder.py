@@ -31,7 +31,14 @@ from nbrewind.model import (
     Version,
 )
 from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
-from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NAMES, names_digest
+from nbrewind.plan.match import (
+    OWN_MARK,
+    PACKAGE_ITEMS,
+    RESULT_NAMES,
+    RESULT_NUMBERS,
+    names_digest,
+    numbers_digest,
+)
 from nbrewind.session import modules
 from nbrewind.session.history import History
 from nbrewind.session.memory import CellReads
@@ -76,6 +83,8 @@ class Outcome:
     error: CellError | None
     messages: list[Message]
     interrupted: bool
+    outside: bool
+    """Whether its exception came from the machine, an engine or the network (R12)."""
     seconds: float
     files: CellFiles
     counts: TaskCounts
@@ -118,10 +127,8 @@ class Recorder:
     def record(self, running: Running, outcome: Outcome) -> Record:
         """Observe the cell's effects; the state and the live values are at them afterwards."""
         memory, before, count, files = self.memory, running.before, running.count, outcome.files
-        cell, memory.cell = memory.cell, None
-        assert cell is not None
-        running.seen = cell
-        values = running.values = memory.park()
+        cell, values = memory.park()
+        running.seen, running.values = cell, values
         flags: list[str] = []
         notes: list[str] = []
         own_result = f"_{count}"
@@ -133,6 +140,7 @@ class Recorder:
                 del values[name]
                 if root is not None:
                     cell.reads.add(root)
+                    cell.absent.add(OWN_MARK + name)
         stored = codes.stored_names(running.code) if running.code is not None else frozenset()
         bound, mutated = set(), set()
         for name, value in values.items():
@@ -261,6 +269,8 @@ class Recorder:
             if not key.startswith(("env:", "rng:")) and (package is None or "lib:" + package in reads):
                 ambient[key] = state.digest
         ambient.update(random_reads(self.process, before, running.ambient, read, flags))
+        if cell.results:
+            ambient[RESULT_NUMBERS] = numbers_digest(before)
         if cell.position:
             ambient["position"] = hash_parts(str(running.count))
             flags.append("position")
@@ -416,6 +426,8 @@ class Recorder:
             flags.append("nondeterministic")
         if files.external:
             flags.append("external")
+        if outcome.outside:
+            flags.append("outside")
         if outcome.interrupted:
             flags.append("interrupted")
         if counts.run or counts.served or counts.failed:

@@ -33,11 +33,43 @@ _NEVER_REPLAYED = frozenset(
 )
 
 
+_OUTSIDE = (OSError, MemoryError, KeyboardInterrupt, SystemExit, EOFError, ImportError, RecursionError)
+_TO_OUTSIDE = frozenset(
+    {"distributed", "parsl", "ndcctools", "ray", "socket", "ssl", "http", "urllib", "urllib3", "requests"}
+) | {"httpx", "aiohttp", "subprocess", "multiprocessing", "asyncio"}
+"""Packages through which code meets clusters, other processes and the network."""
+
+
+def from_outside(error: BaseException) -> bool:
+    """Whether an exception, or one behind it, came from the machine, an engine or the network (R12).
+
+    ``Nanny failed to start`` is a plain RuntimeError, so where it was raised counts, not only its class.
+    """
+    chain: list[BaseException] = []
+    queue: list[BaseException | None] = [error]
+    while queue:
+        one = queue.pop()
+        if one is None or one in chain:
+            continue
+        chain.append(one)
+        queue += [one.__cause__, one.__context__]
+    return any(isinstance(one, _OUTSIDE) or _packages(one) & _TO_OUTSIDE for one in chain)
+
+
+def _packages(error: BaseException) -> set[str]:
+    found = {type(error).__module__.partition(".")[0]}
+    trace = error.__traceback__
+    while trace is not None:
+        found.add(str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
+        trace = trace.tb_next
+    return found
+
+
 def replayable(record: Record) -> bool:
     """Whether a recorded error may be shown again instead of running the cell (R12)."""
     assert record.error is not None
     return record.error.ename not in _NEVER_REPLAYED and not (
-        {"external", "files", "nondeterministic", "engine", "interrupted"} & set(record.flags)
+        {"external", "files", "nondeterministic", "engine", "interrupted", "outside"} & set(record.flags)
     )
 
 
@@ -47,6 +79,10 @@ def refused(record: Record) -> str:
         return next((note for note in record.notes if note.startswith("changes ")), "it changes the process")
     if "environment" in record.flags:
         return "it changes the environment"
+    if "interrupted" in record.flags:
+        return "it was interrupted"
+    if "unsettled" in record.flags:
+        return "a callback was running while it was recorded"
     if "never" in record.flags:
         return "it sets a secret"
     if record.error is not None and rules.on("R12") and not replayable(record):

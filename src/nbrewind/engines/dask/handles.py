@@ -28,6 +28,8 @@ class Handle:
     """The object again, unconnected; NotStorable if that is impossible here."""
     version: Callable[[Any], str | None] | None = None
     """What the object counts as in a digest; None: the identity of its creating call."""
+    closed: Callable[[Any], bool] | None = None
+    """Whether the object was closed: then it comes back closed, and nothing starts for it."""
 
     def __call__(self, obj: Any) -> tuple[str, dict[str, Any]] | None:
         """``(kind, recipe)`` of an object, None where it has no recipe."""
@@ -38,20 +40,38 @@ class Handle:
 def handles() -> dict[type, Any]:
     """The types that this engine rebuilds."""
     return {
-        Client: Handle("dask.client", describe_client, rebuild_client),
-        Cluster: Handle("dask.cluster", describe_cluster, rebuild_cluster),
+        Client: Handle("dask.client", describe_client, rebuild_client, closed=is_closed),
+        Cluster: Handle("dask.cluster", describe_cluster, rebuild_cluster, closed=is_closed),
         Future: Handle("dask.future", describe_future, rebuild_future, future_version),
     }
 
 
 def describe_cluster(cluster: Any) -> dict[str, Any] | None:
     """The call that made a cluster."""
-    return recipes.call_recipe(cluster, recipes.encode)
+    return _with_end(cluster, recipes.call_recipe(cluster, recipes.encode))
 
 
 def describe_client(client: Any) -> dict[str, Any] | None:
     """The call that made a client; a cluster among its arguments by that cluster's recipe."""
-    return recipes.call_recipe(client, _encode)
+    return _with_end(client, recipes.call_recipe(client, _encode))
+
+
+def is_closed(obj: Any) -> bool:
+    """Whether a client or cluster was closed; starts nothing."""
+    status = object.__getattribute__(obj, "__dict__").get("status")
+    return str(getattr(status, "name", status)) in ("closed", "closing")
+
+
+def _with_end(obj: Any, recipe: dict[str, Any] | None) -> dict[str, Any] | None:
+    return {**recipe, "closed": True} if recipe is not None and is_closed(obj) else recipe
+
+
+def _known(recipe: dict[str, Any]) -> Any:
+    """The live object of a recipe, if it is open or closed as the recipe says."""
+    found = recipes.known.get(recipe["id"])
+    if found is None or is_closed(found) != bool(recipe.get("closed")):
+        return None
+    return found
 
 
 def _encode(value: Any) -> Any:
@@ -78,18 +98,20 @@ def _cluster_at(address: Any) -> Any:
 
 def rebuild_cluster(recipe: dict[str, Any]) -> Any:
     """The cluster of a recipe, not started; the same object for the same recipe."""
-    found = recipes.known.get(recipe["id"])
+    found = _known(recipe)
     if found is None:
         args = [recipes.decode(value) for value in recipe["args"]]
         kwargs = {name: recipes.decode(value) for name, value in recipe["kwargs"].items()}
         found = lazy.lazy_cluster(recipes.find_class(recipe["class"]), args, kwargs)
         _remember(found, recipe)
+        if recipe.get("closed"):
+            found.close()
     return found
 
 
 def rebuild_client(recipe: dict[str, Any]) -> Any:
     """The client of a recipe, unconnected; the same object for the same recipe."""
-    found = recipes.known.get(recipe["id"])
+    found = _known(recipe)
     if found is not None:
         return found
     cluster = None
@@ -105,11 +127,13 @@ def rebuild_client(recipe: dict[str, Any]) -> Any:
     kwargs = {name: decode(value) for name, value in recipe["kwargs"].items()}
     found = lazy.lazy_client(recipes.find_class(recipe["class"]), args, kwargs, cluster)
     _remember(found, recipe)
+    if recipe.get("closed"):
+        found.close()
     return found
 
 
 def _remember(obj: Any, recipe: dict[str, Any]) -> None:
-    obj.__dict__[recipes.RECIPE] = recipe
+    obj.__dict__[recipes.RECIPE] = {key: value for key, value in recipe.items() if key != "closed"}
     obj.__dict__[recipes.IDENTITY] = recipe["id"]
     recipes.known[recipe["id"]] = obj
 
