@@ -1,6 +1,7 @@
 # Every target makes its own environment and needs nothing but a Python with venv:
 #   make demo                      the demonstration, with python3
 #   make test PYTHON=python3.12    all tests, with another Python
+#   make public                    notebooks of public projects, against plain runs
 #   make test-slow                 the live kernel against a plain one, 300 random sessions
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
 
@@ -18,10 +19,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-slow lint bench clean check-python
+.PHONY: help demo test test-slow public lint bench clean check-python
 
 help:
-	@echo "make demo | test | test-slow | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-slow | public | lint | bench | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -55,9 +56,22 @@ lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check
 	$(TEST_ENV)/bin/mypy
 
+# Downloads source distributions and what their notebooks import: the one target that needs the network for more
+# than its environment.
+PUBLIC_ENV := .venv-public-$(VERSION)
+
+$(PUBLIC_ENV)/.done: pyproject.toml | check-python
+	$(INTERPRETER) -m venv --clear $(PUBLIC_ENV)
+	$(PUBLIC_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]' \
+	    statsmodels control emcee lmfit xarray scikit-learn corner packaging
+	@touch $@
+
+public: $(PUBLIC_ENV)/.done
+	$(PUBLIC_ENV)/bin/python -m tests.public.run
+
 bench: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead
 
 clean:
-	rm -rf .venv-demo-* .venv-test-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv-demo-* .venv-test-* .venv-public-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Notebooks that nobody here wrote: taken from source distributions, repeated, compared with plain runs."""
