@@ -10,6 +10,9 @@ import pytest
 from nbrewind.model import Commit, Delta, Record, Trace, Version
 from nbrewind.store import Store
 
+TESTS = str(Path(__file__).resolve().parents[1])
+"""For processes that import what tests share."""
+
 
 def record(name: str, *images: str, key: str = "k", outputs: str = "") -> Record:
     """A record that needs these objects."""

@@ -16,9 +16,8 @@ import pytest
 
 from nbrewind.store import Store
 from nbrewind.store.objects import Objects
-from store.conftest import commit, record
-
-TESTS = str(Path(__file__).resolve().parents[1])
+from store.conftest import TESTS, commit, record
+from support.disks import fill, small_disk
 
 ENDLESS = """
 import os, sys
@@ -65,29 +64,18 @@ def test_a_killed_writer_leaves_only_what_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small disk needs rights that this user has not: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as place:
+        yield place
 
 
-def test_a_full_disk_loses_what_it_names_and_nothing_else(small_disk: Path) -> None:
-    store = Store.open(small_disk / "s")
+def test_a_full_disk_loses_what_it_names_and_nothing_else(disk: Path) -> None:
+    store = Store.open(disk / "s")
     early = store.put(b"early")
     store.add_record(record("early", early))
     store.add_commit(commit("c-early", "early"))
     assert store.flush(60) and store.is_durable("c-early")
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space"), filler.open("wb") as file:
-        while True:
-            file.write(b"x" * 4096)
-            file.flush()
+    filler = fill(disk)
     late = store.put(os.urandom(200_000))
     store.add_record(record("late", late))
     store.add_commit(commit("c-late", "late", "c-early"))
@@ -101,7 +89,7 @@ def test_a_full_disk_loses_what_it_names_and_nothing_else(small_disk: Path) -> N
     store.add_commit(commit("c-again", "again", "c-early"))
     assert store.flush(60) and store.is_durable("c-again")
     store.close()
-    opened = Store.open(small_disk / "s", readonly=True)
+    opened = Store.open(disk / "s", readonly=True)
     assert [r.id for r in opened.records("k")] == ["again", "early"]
     assert all(opened.complete(r) for r in opened.records("k"))
     opened.close()

@@ -154,28 +154,6 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "absent").exists()
 
 
-def test_reading_only_changes_nothing(store: Store) -> None:
-    digest = store.put(b"x")
-    store.add_record(record("one", digest))
-    store.close()
-
-    def photograph() -> dict[str, tuple[int, int]]:
-        return {
-            str(p): (p.stat().st_mtime_ns, p.stat().st_size)
-            for p in store.path.rglob("*")
-            if not p.name.endswith(("-wal", "-shm"))
-        }
-
-    before = photograph()
-    reader = Store.open(store.path, readonly=True)
-    reader.put(b"new")
-    reader.add_record(record("two"))
-    reader.start_run(Run(id="r"))
-    assert reader.get(reader.put(b"new")) == b"new"
-    reader.close()
-    assert photograph() == before
-
-
 def test_clearing_keeps_the_files_of_others(store: Store) -> None:
     store.put(b"x")
     store.add_record(record("one"))

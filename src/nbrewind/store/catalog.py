@@ -59,10 +59,11 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
         check_format(connection, folder)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-        connection.execute("begin immediate")  # fails where the file cannot be written
+        connection.execute("begin immediate")
         if version(connection) == 0:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
+        connection.execute("update meta set value = value where false")  # fails if it cannot be written
         connection.commit()
     except BaseException as error:
         if connection is not None:

@@ -28,6 +28,9 @@ from nbrewind.store.folder import refuse_foreign
 _TRIES = 20
 """Queries that may be torn by other processes one after the other before we give up."""
 
+_LOGS = tuple(name for name in catalog.BESIDE if not name.endswith("-shm"))
+"""Files that may hold rows which the catalog itself does not."""
+
 Signature = tuple[tuple[int, ...], ...]
 
 
@@ -113,9 +116,12 @@ class Reader:
             raise catalog.absent(self.folder)
         address = path.as_uri()
         if not self.traceless:
-            return self._checked(f"{address}?mode=ro")
+            # Not "ro": the last one to close takes SQLite's log into the catalog and deletes it.
+            found = self._checked(f"{address}?mode=rw")
+            found.execute("pragma query_only = on")
+            return found
         self._signature = _signature(self.folder)
-        if not any(_size(self.folder / name) for name in catalog.BESIDE if not name.endswith("-shm")):
+        if not any(_size(self.folder / name) for name in _LOGS):
             return self._checked(f"{address}?mode=ro&immutable=1")
         try:
             found = self._checked(f"{address}?mode=ro&readonly_shm=1")
@@ -127,8 +133,8 @@ class Reader:
     def _copied(self) -> Path:
         self._copy = tempfile.mkdtemp(prefix="nbrewind-")
         target = Path(self._copy)
-        for name in (catalog.NAME, *catalog.BESIDE):
-            if not name.endswith("-shm") and (self.folder / name).is_file():
+        for name in (catalog.NAME, *_LOGS):
+            if (self.folder / name).is_file():
                 shutil.copyfile(self.folder / name, target / name)
         return target
 
@@ -145,14 +151,15 @@ class Reader:
 
 
 def _signature(folder: Path) -> Signature:
+    """Without the inode's change time: SQLite, run by root, sets owners again when it opens files."""
     found: list[tuple[int, ...]] = []
-    for name in (catalog.NAME, *catalog.BESIDE):
+    for name in (catalog.NAME, *_LOGS):
         try:
             info = os.stat(folder / name)
         except OSError:
             found.append((0,))
         else:
-            found.append((info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+            found.append((info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns))
     return tuple(found)
 
 

@@ -263,9 +263,11 @@ class Store(Ledger):
 
     def close(self) -> None:
         """Write what is queued and let go of all files; reading opens the catalog again."""
-        self._writer.close()
+        self._writer.flush()
         with self._lock:
             self._reader.close()
+        self._writer.close()  # the last to close cleans up behind SQLite, which a reader cannot
+        with self._lock:
             self._cache.clear()
             if os.getpid() == self._pid:
                 self._scratch = None
