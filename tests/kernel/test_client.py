@@ -218,6 +218,7 @@ def test_requests_carry_ids_and_our_metadata_and_replies_carry_reports(
         "engine": "none",
         "env": "exact",
         "ignore": ["/out.ipynb"],
+        "headless": True,
         "end_files": True,
     }
 

@@ -275,7 +275,7 @@ THEMES: dict[str, tuple[str, ...]] = {
         "import sys\nsys.path.append('lib')",
         "import sys\nx='lib' in sys.path",
         "import warnings\nwarnings.filterwarnings('error')",
-        "import warnings\nx=len(warnings.filters)",
+        "import warnings\nx=[f[0] for f in warnings.filters if f[2] is Warning]",
         "import warnings\nwarnings.filterwarnings('ignore')",
         "import warnings\ntry:\n    with warnings.catch_warnings(record=True) as w:\n        warnings.warn('w')\n    x=len(w)\n    del w\nexcept UserWarning:\n    x='raised'",
         "import sys\nsys.setrecursionlimit(2222)",
