@@ -2,74 +2,217 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jupyter_client.manager import KernelManager
 
 from cli.conftest import Command, save_book
+from nbrewind.kernel.notebook import read_notebook
+from nbrewind.store import Store
+from support.disks import fill, photograph, read_only, small_disk
 
 pytestmark = pytest.mark.real_kernel
-
-
-def mount(*arguments: str) -> None:
-    """Mount something, or skip where the user has no right to."""
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"mounting needs rights that this user has not: {done.stderr.strip()}")
 
 
 def actions(cells: list[dict[str, object]]) -> list[object]:
     return [cell["action"] for cell in cells]
 
 
-@pytest.fixture
-def read_only(folder: Path) -> Iterator[Path]:
-    store = folder / "store"
-    store.mkdir()
-    mount("--bind", str(store), str(store))
-    yield store
-    subprocess.run(["umount", "--lazy", str(store)], check=True)
-
-
-def test_a_store_that_can_only_be_read_restores(nbrewind: Command, folder: Path, read_only: Path) -> None:
-    book = save_book(folder / "x.ipynb", "x = [1, 2]", "x.append(3)\nx", "y = len(x)\ny")
-    assert nbrewind("audit", book, "--store", read_only).code == 0
-    before = sorted((str(p), p.stat().st_mtime_ns) for p in read_only.rglob("*"))
-    mount("-o", "remount,ro,bind", str(read_only))
-    same = nbrewind("repeat", book, "--store", read_only, "--json")
-    assert same.code == 0, same.err
-    assert actions(same.json["cells"]) == ["restored"] * 3
-    assert "records nothing" in same.err
-    edited = save_book(folder / "y.ipynb", "x = [1, 2]", "x.append(3)\nx", "y = len(x) + 1\ny")
-    planned = nbrewind("plan", edited, "--store", read_only, "--json")
-    assert planned.code == 0, planned.err
-    other = nbrewind("repeat", edited, "--store", read_only, "--json")
-    assert actions(other.json["cells"]) == ["restored", "restored", "executed"], other.json
-    assert "'4'" in edited.read_text() or '"4"' in edited.read_text()
-    assert sorted((str(p), p.stat().st_mtime_ns) for p in read_only.rglob("*")) == before
+def outputs(path: Path) -> list[Any]:
+    return [cell.outputs for cell in read_notebook(path).cells if cell.cell_type == "code"]
 
 
 @pytest.fixture
-def small_disk(folder: Path) -> Iterator[Path]:
-    place = folder / "disk"
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, of this process and of kernels."""
+    place = tmp_path / "temporary"
     place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=2m", "none", str(place))
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
+SOURCES = ("x = [1, 2]", "x.append(3)\nx", "open('out.txt', 'w').write('made'); y = len(x)\ny")
+
+
+def test_a_store_that_can_only_be_read(nbrewind: Command, folder: Path, temporary: Path) -> None:
+    book, store = save_book(folder / "x.ipynb", *SOURCES), folder / "store"
+    assert nbrewind("audit", book, "--store", store).code == 0
+    audited, made = outputs(book), folder / "out.txt"
+    before = photograph(store)
+    with read_only(store):
+        refused = nbrewind("audit", book, "--store", store, "--json")
+        assert refused.code == 4 and refused.json["cells"] == []
+        assert "Read-only file system" in refused.err and outputs(book) == audited
+
+        made.write_text("changed by hand")
+        same = nbrewind("repeat", book, "--store", store, "--json")
+        assert same.code == 0, same.err
+        assert actions(same.json["cells"]) == ["restored"] * 3
+        assert outputs(book) == audited, "what is to be said is not said in the notebook"
+        assert [line for line in same.err.splitlines() if "records nothing" in line]
+        assert made.read_text() == "made"
+        kept = same.err.partition("what ")[2].split()
+        assert kept[:4] == [str(made), "held", "is", "kept"], same.err
+        assert Path(kept[-1]).read_text() == "changed by hand"
+
+        edited = save_book(folder / "y.ipynb", *SOURCES[:2], "y = len(x) + 1\ny")
+        planned = nbrewind("plan", edited, "--store", store, "--json")
+        assert actions(planned.json["cells"]) == ["restored", "restored", "executed"], planned.err
+        other = nbrewind("repeat", edited, "--store", store, "--json")
+        assert actions(other.json["cells"]) == ["restored", "restored", "executed"], other.err
+        assert outputs(edited)[2][0]["data"]["text/plain"] == "4"
+        again = nbrewind("repeat", edited, "--store", store, "--json")
+        assert actions(again.json["cells"]) == ["restored", "restored", "executed"], "nothing was recorded"
+        assert len(nbrewind("log", "--store", store, "--json").json["runs"]) == 1
+        assert nbrewind("clear", "--yes", "--store", store).code == 4
+    assert photograph(store) == before
+    left = [path.name for path in temporary.iterdir()]
+    assert [name for name in left if not name.startswith("nbrewind-kept-")] == []
+
+
+def test_a_repeat_runs_where_no_store_can_be_made(nbrewind: Command, folder: Path, temporary: Path) -> None:
+    book, place = save_book(folder / "x.ipynb", *SOURCES), folder / "place"
+    place.mkdir()
+    with read_only(place):
+        ran = nbrewind("repeat", book, "--store", place / "store", "--json")
+    assert ran.code == 0 and actions(ran.json["cells"]) == ["executed"] * 3
+    assert "executes every cell and records nothing" in ran.err
+    assert [cell[0].get("name") for cell in outputs(book) if cell] == [None, None]
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("kernel", ["nbrewind-audit", "nbrewind-repeat"])
+def test_a_live_kernel_works_where_nothing_can_be_written(
+    folder: Path, temporary: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store.open(folder / ".nbrewind").close()
+    monkeypatch.delenv("NBREWIND_STORE", raising=False)
+    with read_only(folder / ".nbrewind"):
+        manager = KernelManager(kernel_name=kernel)
+        manager.start_kernel(cwd=str(folder))
+        client = manager.blocking_client()
+        client.start_channels()
+        said: list[dict[str, Any]] = []
+
+        def hear(message: dict[str, Any]) -> None:
+            if message["msg_type"] in {"stream", "execute_result", "error"}:
+                said.append(message["content"])
+
+        try:
+            client.wait_for_ready(timeout=60)
+            for source in ("x = [1, 2]", "x.append(3)\nx", "%rewind status"):
+                reply = client.execute_interactive(source, timeout=60, output_hook=hear)
+                assert reply["content"]["status"] == "ok", said
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel()
+    told = [content["text"] for content in said if content.get("name") == "stderr"]
+    assert len(told) == 1 and "recorded" in told[0] and "nothing is" in told[0]
+    assert [content["data"]["text/plain"] for content in said if "data" in content] == ["[1, 2, 3]"]
+    assert any("recording: no" in content.get("text", "") for content in said)
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("nbrewind-")] == []
+
+
+@pytest.fixture
+def disk(folder: Path) -> Iterator[Path]:
+    with small_disk(folder / "disk", "2m") as place:
+        yield place
 
 
 def test_a_full_disk_stops_the_recording_and_not_the_notebook(
-    nbrewind: Command, folder: Path, small_disk: Path
+    nbrewind: Command, folder: Path, disk: Path
 ) -> None:
-    cells = ["a = 1", "big = bytes(range(256)) * 20_000", "c = a + len(big)\nprint(c)"]
-    book = save_book(folder / "x.ipynb", *cells)
-    ran = nbrewind("audit", book, "--store", small_disk / "s", "--json")
+    sources = (
+        "a = 1",
+        "import random, os\nrandom.seed(1)\nbig = random.randbytes(5_000_000)",
+        "c = a + len(big)\nprint(c)",
+    )
+    book, store = save_book(folder / "x.ipynb", *sources), disk / "s"
+    ran = nbrewind("audit", book, "--store", store, "--json")
     assert ran.code == 4
     assert actions(ran.json["cells"]) == ["executed"] * 3
-    assert "No space left" in ran.err and "execute again next time" in ran.err
-    assert "5120001" in book.read_text(), "the notebook itself ran to its end"
-    again = nbrewind("repeat", book, "--store", small_disk / "s", "--json")
+    assert "cell 1 (id:c1): No space left on device" in ran.err and "execute again next time" in ran.err
+    assert "cell 0" not in ran.err and "cell 2 (id:c2): No space" not in ran.err
+    assert outputs(book)[2][0]["text"] == "5000001\n"
+    again = nbrewind("repeat", book, "--store", store, "--json")
     assert actions(again.json["cells"])[:2] == ["restored", "executed"], again.json
-    assert "5120001" in book.read_text()
+    assert again.code == 4 and outputs(book)[2][0]["text"] == "5000001\n"
+    assert nbrewind("show", "--store", store).code == 0
+
+
+FILLING = """
+import os
+with open({filler!r}, "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(b"x" * 4096)
+    except OSError:
+        pass
+first = 1
+"""
+
+
+def test_what_was_recorded_before_and_after_a_full_disk_is_restored(
+    nbrewind: Command, folder: Path, disk: Path
+) -> None:
+    filler = disk / "filler"
+    sources = (
+        "a = [1]",
+        "open('log.txt', 'w').write('begin'); a.append(2)",
+        FILLING.format(filler=str(filler)),
+        "open('log.txt', 'a').write('+more'); open('own.txt', 'a').write('!'); b = a + [3]\n"
+        "print(open('log.txt').read(), b)",
+        f"os.remove({str(filler)!r})",
+        "d = [len(b)]\nd",
+    )
+    book, store = save_book(folder / "x.ipynb", *sources), disk / "s"
+    (folder / "own.txt").write_text("what nobody has stored")
+    ran = nbrewind("audit", book, "--store", store, "--json")
+    assert ran.code == 4 and actions(ran.json["cells"]) == ["executed"] * 6, ran.err
+    assert "cell 3 (id:c3): " in ran.err and "cell 0" not in ran.err and "cell 1" not in ran.err
+    shown = outputs(book)
+    assert shown[3][0]["text"] == "begin+more [1, 2, 3]\n"
+    book.write_text(book.read_text().replace("while True", "while False"))
+    again = nbrewind("repeat", book, "--store", store, "--json")
+    assert again.code == 0, again.err
+    assert actions(again.json["cells"])[:4] == ["restored", "restored", "executed", "executed"]
+    assert actions(again.json["cells"])[5] == "restored", "recorded when there was room again"
+    last = nbrewind("repeat", book, "--store", store, "--json")
+    assert last.code == 0 and actions(last.json["cells"]) == ["restored"] * 6, last.err
+    assert outputs(book) == shown, "the log was brought to what it was before the cell"
+    assert (folder / "log.txt").read_text() == "begin+more"
+    assert (folder / "own.txt").read_text() == "what nobody has stored!!", "its first content was never kept"
+
+
+def test_a_disk_that_is_full_from_the_start(nbrewind: Command, folder: Path, disk: Path) -> None:
+    filler = fill(disk)
+    book = save_book(folder / "x.ipynb", "1 + 1")
+    refused = nbrewind("audit", book, "--store", disk / "s")
+    assert refused.code == 4 and "cannot be written" in refused.err
+    assert outputs(book) == [[]], "refused before the first cell"
+    ran = nbrewind("repeat", book, "--store", disk / "s", "--json")
+    assert ran.code == 0 and "records nothing" in ran.err
+    assert outputs(book)[0][0]["data"]["text/plain"] == "2"
+    filler.unlink()
+    assert nbrewind("audit", book, "--store", disk / "s").code == 0
+
+
+def test_clearing_keeps_the_files_of_others(nbrewind: Command, folder: Path) -> None:
+    book = save_book(folder / "x.ipynb", "x = [1]")
+    assert nbrewind("audit", book).code == 0
+    store = folder / ".nbrewind"
+    (store / "notes.txt").write_text("mine")
+    (store / "objects" / "photo.jpg").write_text("mine too")
+    ran = nbrewind("clear", "--yes")
+    assert ran.code == 0 and "photo" not in ran.err
+    left = sorted(str(path.relative_to(store)) for path in store.rglob("*") if path.is_file())
+    assert left == ["notes.txt", "objects/photo.jpg"]
+    assert book.exists() and os.path.isdir(store)
+    assert nbrewind("clear", "--yes").code == 4, "it is no store any more"
+    (store / "notes.txt").unlink()

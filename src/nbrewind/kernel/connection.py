@@ -66,6 +66,10 @@ class RunOptions:
         return variables
 
 
+_LONGEST_SOCKET = 90
+"""Bytes of a socket's path that every system takes (macOS 103, Linux 107), without the port's number."""
+
+
 class RequestClient(AsyncKernelClient):
     """Adds metadata to the next execute request; nbclient has no way to pass any."""
 
@@ -107,9 +111,21 @@ class RewindManager(AsyncKernelManager):
     """
 
     def __init__(self, **traits: Any) -> None:
-        if os.name == "posix" and "transport" not in traits:
-            folder = tempfile.mkdtemp(prefix="nbrewind-")
+        if os.name == "posix" and "transport" not in traits and (folder := _socket_folder()):
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             traits |= {"transport": "ipc", "ip": os.path.join(folder, "kernel")}
         super().__init__(kernel_spec_manager=SpecManager(), **traits)
         self.client_factory = RequestClient
+
+
+def _socket_folder() -> str:
+    """A new folder of the user's own whose path is short enough for sockets, empty if there is none."""
+    for place in (None, "/tmp"):
+        try:
+            folder = tempfile.mkdtemp(prefix="nbrewind-", dir=place)
+        except OSError:
+            continue
+        if len(os.fsencode(os.path.join(folder, "kernel"))) <= _LONGEST_SOCKET:
+            return folder
+        os.rmdir(folder)
+    return ""
