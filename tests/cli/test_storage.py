@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from jupyter_client.manager import KernelManager
 from cli.conftest import Command, save_book
 from nbrewind.kernel.notebook import read_notebook
 from nbrewind.store import Store
+from nbrewind.store.objects import Objects, digest_of
 from support.disks import fill, photograph, read_only, small_disk
 
 pytestmark = pytest.mark.real_kernel
@@ -87,36 +90,88 @@ def test_a_repeat_runs_where_no_store_can_be_made(nbrewind: Command, folder: Pat
     assert list(temporary.iterdir()) == []
 
 
+class Live:
+    """A kernel as a front end has it."""
+
+    def __init__(self, kernel: str, folder: Path) -> None:
+        self.manager = KernelManager(kernel_name=kernel)
+        self.manager.start_kernel(cwd=str(folder))
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.said: list[dict[str, Any]] = []
+
+    def run(self, source: str) -> dict[str, Any]:
+        """The reply; what was published is in ``said``."""
+
+        def hear(message: dict[str, Any]) -> None:
+            if message["msg_type"] in {"stream", "execute_result", "error"}:
+                self.said.append(message["content"])
+
+        reply: dict[str, Any] = self.client.execute_interactive(source, timeout=60, output_hook=hear)
+        return reply
+
+    def stderr(self) -> list[str]:
+        """What was written there, in pieces."""
+        return [content["text"] for content in self.said if content.get("name") == "stderr"]
+
+    def close(self) -> None:
+        """End it as a front end does."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel()
+
+
 @pytest.mark.parametrize("kernel", ["nbrewind-audit", "nbrewind-repeat"])
 def test_a_live_kernel_works_where_nothing_can_be_written(
     folder: Path, temporary: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Store.open(folder / ".nbrewind").close()
     monkeypatch.delenv("NBREWIND_STORE", raising=False)
-    with read_only(folder / ".nbrewind"):
-        manager = KernelManager(kernel_name=kernel)
-        manager.start_kernel(cwd=str(folder))
-        client = manager.blocking_client()
-        client.start_channels()
-        said: list[dict[str, Any]] = []
-
-        def hear(message: dict[str, Any]) -> None:
-            if message["msg_type"] in {"stream", "execute_result", "error"}:
-                said.append(message["content"])
-
-        try:
-            client.wait_for_ready(timeout=60)
-            for source in ("x = [1, 2]", "x.append(3)\nx", "%rewind status"):
-                reply = client.execute_interactive(source, timeout=60, output_hook=hear)
-                assert reply["content"]["status"] == "ok", said
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel()
-    told = [content["text"] for content in said if content.get("name") == "stderr"]
+    with read_only(folder / ".nbrewind"), contextlib.closing(Live(kernel, folder)) as live:
+        for source in ("x = [1, 2]", "x.append(3)\nx", "%rewind status"):
+            assert live.run(source)["content"]["status"] == "ok", live.said
+    told = live.stderr()
     assert len(told) == 1 and "recorded" in told[0] and "nothing is" in told[0]
-    assert [content["data"]["text/plain"] for content in said if "data" in content] == ["[1, 2, 3]"]
-    assert any("recording: no" in content.get("text", "") for content in said)
+    assert [content["data"]["text/plain"] for content in live.said if "data" in content] == ["[1, 2, 3]"]
+    assert any("recording: no" in content.get("text", "") for content in live.said)
     assert [path.name for path in temporary.iterdir() if path.name.startswith("nbrewind-")] == []
+
+
+def test_a_live_kernel_tells_what_a_full_disk_lost(
+    folder: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBREWIND_STORE", str(disk / "s"))
+    with contextlib.closing(Live("nbrewind-audit", folder)) as live:
+        live.run("import random; random.seed(1); big = random.randbytes(5_000_000)")
+        deadline = time.monotonic() + 60
+        while not live.stderr() and time.monotonic() < deadline:  # the writer is a thread of its own
+            assert live.run("y = 1")["content"]["status"] == "ok"
+        assert len(live.stderr()) >= 1
+        assert live.stderr()[0].startswith("nbrewind: not recorded: cell In[1]: No space left"), live.said
+        live.run("z = 1")
+        live.run("z = 2")
+        assert len(live.stderr()) == len(set(live.stderr())), "each thing once"
+
+
+def test_a_cell_does_not_run_over_files_that_cannot_be_restored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NBREWIND_STORE", raising=False)
+    with contextlib.closing(Live("nbrewind-repeat", folder)) as live:
+        live.run("open('data', 'w').write('right')")
+    with contextlib.closing(Live("nbrewind-repeat", folder)) as live:
+        first = live.run("open('data', 'w').write('right')")
+        assert first["metadata"]["nbrewind"]["action"] == "restored"
+        spoil(folder / ".nbrewind", b"right")
+        (folder / "data").write_text("wrong")
+        reply = live.run("print(open('data').read())")["content"]
+        assert reply["status"] == "error" and "data cannot be restored" in reply["evalue"]
+        assert "wrong" not in str(live.said)
+        live.run("%rewind force")
+        again = live.run("open('data', 'w').write('right')")
+        assert again["metadata"]["nbrewind"]["action"] == "executed"
+        live.run("print(open('data').read())")
+        assert live.said[-1]["text"] == "right\n"
 
 
 @pytest.fixture
@@ -201,6 +256,41 @@ def test_a_disk_that_is_full_from_the_start(nbrewind: Command, folder: Path, dis
     assert outputs(book)[0][0]["data"]["text/plain"] == "2"
     filler.unlink()
     assert nbrewind("audit", book, "--store", disk / "s").code == 0
+
+
+def spoil(store: Path, content: bytes) -> None:
+    """Change one byte of the object that holds ``content``."""
+    path = Objects(store / "objects").path(digest_of(content))
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+def test_damaged_outputs_make_a_cell_run_once(nbrewind: Command, folder: Path) -> None:
+    book = save_book(folder / "x.ipynb", "x = [1]", "x.append(2)\nprint(x)", "len(x)")
+    assert nbrewind("audit", book).code == 0
+    shown = outputs(book)
+    with contextlib.closing(Store.open(folder / ".nbrewind", readonly=True)) as store:
+        commit = store.branch(store.runs()[0])[1]
+        spoil(folder / ".nbrewind", store.get(store.record(commit.record).outputs))
+    again = nbrewind("repeat", book, "--json")
+    assert again.code == 0 and actions(again.json["cells"]) == ["restored", "executed", "restored"]
+    assert outputs(book) == shown
+    last = nbrewind("repeat", book, "--json")
+    assert actions(last.json["cells"]) == ["restored"] * 3, "what was damaged was written again"
+
+
+def test_a_damaged_file_is_made_again(nbrewind: Command, folder: Path) -> None:
+    sources = ("open('data', 'w').write('right')", "n = 1", "print(open('data').read())")
+    book = save_book(folder / "x.ipynb", *sources)
+    assert nbrewind("audit", book).code == 0
+    spoil(folder / ".nbrewind", b"right")
+    same = nbrewind("repeat", book, "--json")
+    assert actions(same.json["cells"]) == ["restored"] * 3, "it is on disk as it should be"
+    (folder / "data").write_text("wrong")
+    save_book(book, *sources[:2], "print(open('data').read(), n)")
+    ran = nbrewind("repeat", book, "--json")
+    assert actions(ran.json["cells"]) == ["executed", "restored", "executed"]
+    assert ran.json["cells"][0]["reason"] == "the store misses part of its record"
+    assert ran.code == 0 and outputs(book)[2][0]["text"] == "right 1\n"
 
 
 def test_clearing_keeps_the_files_of_others(nbrewind: Command, folder: Path) -> None:

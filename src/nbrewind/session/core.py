@@ -119,7 +119,12 @@ class Session:
             if not why:
                 records.append(one)
             refused = refused or why
-        record, changed = choose(records, self.state, self.process.start, branch=self.history.branch())
+        while True:
+            record, changed = choose(records, self.state, self.process.start, branch=self.history.branch())
+            if record is None or self._files_sound(record):
+                break
+            records.remove(record)
+            refused = refused or "the store misses part of its record"
         if record is not None:
             report.reason = "trace holds"
         elif not records and refused:
@@ -128,6 +133,14 @@ class Session:
             report.changed_inputs = changed
             report.reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
         return record, report
+
+    def _files_sound(self, record: Record) -> bool:
+        """Whether the files of a record can be had: cells that execute later may read them."""
+        return all(
+            equal(state, self.process.start.disk(key)) or self.store.verify(state.digest)
+            for key, state in record.delta.files.items()
+            if state.kind == "file" and state.digest
+        )
 
     def _refused(self, record: Record) -> str:
         """Why a record is never a hit now, empty where its trace decides."""
@@ -143,6 +156,7 @@ class Session:
     def restore(self, record: Record, report: CellReport, count: int) -> Restored:
         """Apply a record: the state changes, nothing is loaded."""
         started = time.perf_counter()
+        messages = self._messages(record)  # first: what is damaged must not leave half of a cell behind
         before = self.state
         process = self.process
         self.history.reach(record.delta.files, {}, process.start, process.layer)
@@ -151,7 +165,6 @@ class Session:
             self.process.observer.forget(root)
         self.memory.become(after)
         self.process.behind = True
-        messages = self._messages(record)
         report.action = "failed" if record.error is not None else "restored"
         report.replayed = record.error is not None
         report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]
@@ -192,6 +205,8 @@ class Session:
         imports = modules.imported_names(transformed)
         await self._rebuild_needed(code)
         self.process.bring()
+        if report.reason != "forced":
+            self._check_files()
         modules.prepare_baselines(imports | self.process.modules_in_state())
         loaded = modules.local_modules()
         running = Running(
@@ -446,6 +461,23 @@ class Session:
         except RecomputeFailed as error:
             self.start_over = error.cells
             raise
+
+    def _check_files(self) -> None:
+        """A cell must not run over files that are not those of S.
+
+        Raises:
+            RecomputeFailed: the store has lost the content of one.
+        """
+        lost = self.process.layer.lost & self.state.files.keys()
+        if not lost:
+            return
+        cells = [c.index for c, record, _ in self.history.commits if lost & record.delta.files.keys()]
+        self.start_over = tuple(cells)
+        raise RecomputeFailed(
+            f"{min(lost)} cannot be restored: the store has lost its content. "
+            "Run the cells that write it again, with `--force` or after `%rewind force`.",
+            tuple(cells),
+        )
 
     # -- requests of the user ----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbrewind import rules
-from nbrewind.errors import StoreError
+from nbrewind.errors import MissingObject, StoreError
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import agrees, installed_version
 from nbrewind.flow.files import _NEVER_LISTED
@@ -118,6 +118,8 @@ class FileLayer:
         self.moved: dict[str, FileState] = {}
         """Leftovers of the last run that were moved aside."""
         self.notes: list[str] = []
+        self.lost: set[str] = set()
+        """Paths that the store cannot bring to the state, since it has lost the content."""
         self._signatures: dict[str, tuple[FileState, tuple[int, int, int]]] = {}
         """What a path held when its signature was taken; young signatures are not kept."""
 
@@ -167,12 +169,16 @@ class FileLayer:
         now = self.start.disk(key)
         if equal(now, wanted) and (wanted.kind != "file" or not wanted.mode or now.mode == wanted.mode):
             self.remember(key, wanted)
+            self.lost.discard(key)
             return
         try:
             self._replace(path, now, wanted)
         except (OSError, StoreError) as error:
             self.notes.append(f"{key} could not be restored ({error})")
+            if isinstance(error, MissingObject):
+                self.lost.add(key)
             return
+        self.lost.discard(key)
         self.remember(key, wanted)
 
     def _replace(self, path: str, now: FileState, wanted: FileState) -> None:

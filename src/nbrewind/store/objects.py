@@ -39,6 +39,7 @@ class Objects:
         self._damaged: set[Digest] = set()
         self._seen: set[Digest] = set()
         self._whole: set[Digest] = set()
+        self._verified: set[Digest] = set()
 
     def path(self, digest: Digest) -> Path:
         """Where an object lies."""
@@ -67,6 +68,19 @@ class Objects:
                 return False
             self._whole.add(digest)
         return True
+
+    def verify(self, digest: Digest) -> bool:
+        """Whether an object's bytes have its name; found out once, without holding them in memory."""
+        if digest in self._verified:
+            return True
+        found = digest_file(str(self.path(digest)))
+        if found == digest:
+            self._verified.add(digest)
+        elif found:
+            self._spoilt(digest)
+        else:
+            self._gone(digest)
+        return found == digest
 
     def read(self, digest: Digest) -> bytes:
         """The bytes of an object, checked against its name.
@@ -163,6 +177,7 @@ class Objects:
             _remove_empty(path)
         self._seen.clear()
         self._whole.clear()
+        self._verified.clear()
 
     def _there(self, digest: Digest) -> None:
         self._damaged.discard(digest)
@@ -172,6 +187,7 @@ class Objects:
     def _gone(self, digest: Digest) -> None:
         self._seen.discard(digest)
         self._whole.discard(digest)
+        self._verified.discard(digest)
 
     def _spoilt(self, digest: Digest) -> None:
         self._gone(digest)

@@ -124,6 +124,15 @@ class Store(Ledger):
             or (self._scratch is not None and self._scratch.has(digest))
         )
 
+    def verify(self, digest: Digest) -> bool:
+        """Whether an object is there and whole.  Reads it; the first time costs its size."""
+        if digest in self._waiting or (self._scratch is not None and self._scratch.has(digest)):
+            return True
+        sound = self.objects.verify(digest)
+        if not sound:
+            self._complete.clear()
+        return sound
+
     def put_file(self, path: str) -> Digest:
         """Store a file's bytes; durable at once.
 
