@@ -154,7 +154,11 @@ def test_strict_executes_what_drew_and_its_readers(nbrewind: Command, folder: Pa
     path = save_book(folder / "x.ipynb", "import time\nt = time.time()", "u = t + 1", "v = 2")
     nbrewind("audit", path)
     assert actions(nbrewind("repeat", path, "--json").json) == ["restored"] * 3
-    assert actions(nbrewind("repeat", path, "--json", "--strict").json) == ["executed", "executed", "restored"]
+    assert actions(nbrewind("repeat", path, "--json", "--strict").json) == [
+        "executed",
+        "executed",
+        "restored",
+    ]
 
 
 def test_engine_none_executes_without_a_cluster(nbrewind: Command, folder: Path) -> None:

@@ -19,12 +19,21 @@ from support.kernels import House
 def main() -> int:
     """Runs and prints; exit code 1 if a case is wrong or in error."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", default=[], help="case name, or a part of it with a *; repeat it for more")
+    parser.add_argument(
+        "--only", action="append", default=[], help="case name, or a part of it with a *; repeat it for more"
+    )
     parser.add_argument("--area", action="append", default=[])
     parser.add_argument("-j", "--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--fork", action="store_true", help="fork our kernels from a warm template: quicker, less real")
-    parser.add_argument("--plain-only", action="store_true", help="check the cases themselves with plain kernels")
+    parser.add_argument(
+        "--fork", action="store_true", help="fork our kernels from a warm template: quicker, less real"
+    )
+    parser.add_argument(
+        "--repeat-with", metavar="PYTHON", help="repeat with another Python that has all requirements (R13)"
+    )
+    parser.add_argument(
+        "--plain-only", action="store_true", help="check the cases themselves with plain kernels"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="tell actions of passing cases too")
     arguments = parser.parse_args()
     cases = [
@@ -41,9 +50,17 @@ def main() -> int:
         if outcome.verdict != "pass" or outcome.details or arguments.verbose:
             print(runner.as_text(outcome), flush=True)
 
-    with House() as house, tempfile.TemporaryDirectory(prefix="nbrc") as work:
+    with (
+        House() as house,
+        House(arguments.repeat_with or sys.executable) as second,
+        tempfile.TemporaryDirectory(prefix="nbrc") as work,
+    ):
         machine = runner.CaseRunner(
-            house, Path(work).resolve(), fresh=not arguments.fork, plain_only=arguments.plain_only
+            house,
+            Path(work).resolve(),
+            fresh=not arguments.fork,
+            plain_only=arguments.plain_only,
+            second=second if arguments.repeat_with else None,
         )
         outcomes = asyncio.run(runner.run_all(cases, machine, arguments.jobs, done))
     if arguments.json:

@@ -52,7 +52,9 @@ class Phase:
         for run in self.runs:
             report = run.report or {}
             mark = "*" if report.get("replayed") else ""
-            words.append(run.action + mark + (f"+{len(report['recomputed'])}" if report.get("recomputed") else ""))
+            words.append(
+                run.action + mark + (f"+{len(report['recomputed'])}" if report.get("recomputed") else "")
+            )
         return words
 
 
@@ -90,8 +92,18 @@ class Outcome:
 class CaseRunner:
     """Runs cases in one folder, with one house of kernels."""
 
-    def __init__(self, house: House, work: Path, *, fresh: bool = True, plain_only: bool = False) -> None:
+    def __init__(
+        self,
+        house: House,
+        work: Path,
+        *,
+        fresh: bool = True,
+        plain_only: bool = False,
+        second: House | None = None,
+    ) -> None:
         self.house = house
+        self.second = second or house
+        """Where repeats run, and the plain runs that they are compared with: perhaps another Python (R13)."""
         self.work = work
         self.fresh = fresh
         self.plain_only = plain_only
@@ -130,7 +142,9 @@ class _CaseRun:
         plain = await self.plain(case.live(), edited=False)
         edited = await self.plain(list(enumerate(after)), edited=True)
         if not case.trace and plain.raised != list(case.raises):
-            self.outcome.add("error", f"the plain kernel raises at {plain.raised}, the case says {case.raises}")
+            self.outcome.add(
+                "error", f"the plain kernel raises at {plain.raised}, the case says {case.raises}"
+            )
         if edited.raised != list(case.raises_after_edit):
             self.outcome.add("error", f"the edited notebook raises at {edited.raised} in a plain kernel")
         for failure in plain.expectations + edited.expectations:
@@ -142,20 +156,26 @@ class _CaseRun:
             return
 
         audit = await self.audit(plain)
-        await self.repeat_unedited(plain, audit)
+        if self.runner.second is self.runner.house:
+            await self.repeat_unedited(audit)
+        else:
+            # How code and classes look differs between Pythons: what another one repeats is compared with
+            # what it would have computed itself.
+            await self.repeat_unedited(await self.plain(case.live(), edited=False, second=True), same=False)
         await self.repeat_edited(edited, after)
         if case.restore_after is not None:
             await self.restore(before)
 
     # -- phases ------------------------------------------------------------------------------------
-    async def plain(self, order: list[tuple[int, Cell]], *, edited: bool) -> Phase:
+    async def plain(self, order: list[tuple[int, Cell]], *, edited: bool, second: bool = False) -> Phase:
         self.references += 1
         folder = self.folder.with_name(f"plain{self.references}")
         folders.lay_down(folder, self.case.files)
         if edited:
             self.case.edit_world(folder)
         env = self.case.edit_environment() if edited else {}
-        kernel = await Kernel.start(self.runner.house, "plain", folder, env=env)
+        house = self.runner.second if edited or second else self.runner.house
+        kernel = await Kernel.start(house, "plain", folder, env=env)
         try:
             phase = await self.cells(kernel, order)
             phase.files = folders.tree(folder)
@@ -173,10 +193,16 @@ class _CaseRun:
         began = time.monotonic()
         for index, cell in order:
             run = await kernel.run_cell(
-                cell.source, index, cell_id=cell.id, tags=cell.tags, answers=answers if self.case.stdin else None
+                cell.source,
+                index,
+                cell_id=cell.id,
+                tags=cell.tags,
+                answers=answers if self.case.stdin else None,
             )
             if kernel.mode != "plain" and run.report is None:
-                raise KernelTrouble(f"{kernel.mode} kernel: no report for cell {index} ({run.ename}: {run.evalue})")
+                raise KernelTrouble(
+                    f"{kernel.mode} kernel: no report for cell {index} ({run.ename}: {run.evalue})"
+                )
             phase.runs.append(run)
         phase.seconds = time.monotonic() - began
         return phase
@@ -184,8 +210,9 @@ class _CaseRun:
     async def ours(
         self, mode: str, order: list[tuple[int, Cell]], env: dict[str, str], expectations: Sequence[str]
     ) -> Phase:
+        house = self.runner.second if mode == "repeat" else self.runner.house
         kernel = await Kernel.start(
-            self.runner.house, mode, self.folder, env=env | self.engine(), fresh=self.runner.fresh
+            house, mode, self.folder, env=env | self.engine(), fresh=self.runner.fresh
         )
         try:
             phase = await self.cells(kernel, order)
@@ -215,7 +242,7 @@ class _CaseRun:
         folders.photograph(self.folder, self.copy)
         return phase
 
-    async def repeat_unedited(self, plain: Phase, audit: Phase) -> None:
+    async def repeat_unedited(self, reference: Phase, *, same: bool = True) -> None:
         folders.put_back(self.copy, self.folder)
         phase = await self.ours("repeat", self.case.live(), {}, self.case.expect_noedit)
         self.note("unedited", phase)
@@ -226,7 +253,9 @@ class _CaseRun:
             elif index not in must and not run.skipped:
                 self.outcome.add("needless", f"unedited: cell {index} was {why(run)}")
         # The audit's draws are the legal ones here; where the plain run agrees with them, so must this.
-        await self.judge("unedited", audit, phase, edited=False, certain=not must)
+        await self.judge(
+            "unedited", reference, phase, edited=False, certain=same and not must, second=not same
+        )
 
     async def repeat_edited(self, plain: Phase, after: list[Cell]) -> None:
         folders.put_back(self.copy, self.folder)
@@ -255,7 +284,7 @@ class _CaseRun:
         folders.put_back(self.copy, self.folder)
         part = list(enumerate(before))[: self.case.restore_after + 1]
         kernel = await Kernel.start(
-            self.runner.house, "repeat", self.folder, env=self.engine(), fresh=self.runner.fresh
+            self.runner.second, "repeat", self.folder, env=self.engine(), fresh=self.runner.fresh
         )
         try:
             phase = await self.cells(kernel, part)
@@ -287,16 +316,26 @@ class _CaseRun:
         return found
 
     async def judge(
-        self, name: str, reference: Phase, phase: Phase, *, edited: bool, certain: bool = False
+        self,
+        name: str,
+        reference: Phase,
+        phase: Phase,
+        *,
+        edited: bool,
+        certain: bool = False,
+        second: bool = False,
     ) -> None:
         found = self.differences(reference, phase)
         if found and not certain:
             order = list(enumerate(self.case.after())) if edited else self.case.live()
-            again = await self.plain(order, edited=edited)
+            again = await self.plain(order, edited=edited, second=second)
             drawn = compare.roots_of(self.differences(reference, again))
             if drawn:
-                found = [x for x in self.differences(reference, phase, sorted(drawn)) if
-                         not compare.roots_of([x]) & drawn]
+                found = [
+                    x
+                    for x in self.differences(reference, phase, sorted(drawn))
+                    if not compare.roots_of([x]) & drawn
+                ]
         broken = [i for i in phase.raised if i not in reference.raised]
         for index in broken:
             run = phase.runs[index]
@@ -327,9 +366,7 @@ def why(run: Ran) -> str:
     return f"{run.action} ({report.get('reason', '')}{': ' + changed if changed else ''})"
 
 
-async def run_all(
-    cases: Sequence[Case], runner: CaseRunner, jobs: int, done: Any = None
-) -> list[Outcome]:
+async def run_all(cases: Sequence[Case], runner: CaseRunner, jobs: int, done: Any = None) -> list[Outcome]:
     """Runs cases, ``jobs`` at a time; ``done`` is called with each outcome."""
     gate = asyncio.Semaphore(jobs)
 

@@ -65,7 +65,9 @@ def test_completion_and_inspection_see_parked_names(with_kernel: Callable[[Work]
     with_kernel(work)
 
 
-def test_input_is_asked_and_its_recorded_answer_kept_until_forced(with_kernel: Callable[[Work], None]) -> None:
+def test_input_is_asked_and_its_recorded_answer_kept_until_forced(
+    with_kernel: Callable[[Work], None],
+) -> None:
     async def work(kernel: Kernel) -> None:
         ran = await kernel.run_cell("who=input('name? ')\nprint(who)", 0, answers=["Ada"])
         assert ran.status == "ok" and ran.messages[-1]["content"]["text"] == "Ada\n"

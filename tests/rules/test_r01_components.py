@@ -30,9 +30,7 @@ def test_split_keeps_the_remaining_name(lab: Lab) -> None:
 
 
 def test_a_name_bound_to_an_equal_value_is_written(lab: Lab) -> None:
-    lab.check(
-        Notebook(["x=5", "x=5", "y=x"]), {0: "x=6"}, execute=[0], skip=[2], expect=["x==5", "y==5"]
-    )
+    lab.check(Notebook(["x=5", "x=5", "y=x"]), {0: "x=6"}, execute=[0], skip=[2], expect=["x==5", "y==5"])
 
 
 def test_deleted_names_stay_deleted(lab: Lab) -> None:
@@ -56,4 +54,6 @@ def test_one_touch_brings_all_names_of_the_component(lab: Lab) -> None:
 
 
 def test_without_r1_a_restored_alias_cuts_an_unrelated_name_off(lab: Lab) -> None:
-    lab.breaks_without("R1", CUT_OFF, {1: "c=[7]"}, skip=[0], execute=[1], expect=["c==[7]", "a is b", "n==2"])
+    lab.breaks_without(
+        "R1", CUT_OFF, {1: "c=[7]"}, skip=[0], execute=[1], expect=["c==[7]", "a is b", "n==2"]
+    )

@@ -14,7 +14,11 @@ ALIKE = [
     ("x={'a':1,'b':2}", "x={'b':2,'a':1}", "t=list(x)"),
     ("x=(1,2)", "x=[1,2]", "t=repr(x)"),
     ("x=[[1],[1]]", "y=[1]\nx=[y,y]\ndel y", "t=x[0] is x[1]"),
-    ("import numpy as np\nx=np.arange(4,dtype='i4')", "import numpy as np\nx=np.arange(4,dtype='i8')", "t=str(x.dtype)"),
+    (
+        "import numpy as np\nx=np.arange(4,dtype='i4')",
+        "import numpy as np\nx=np.arange(4,dtype='i8')",
+        "t=str(x.dtype)",
+    ),
     (
         "import numpy as np\nx=np.arange(6.).reshape(2,3)",
         "import numpy as np\nx=np.asfortranarray(np.arange(6.).reshape(2,3))",
@@ -36,7 +40,10 @@ SAME = [
     ("x=float('nan')", "x=float('inf')-float('inf')"),
     ("x={3,1,2}", "x=set()\nx.add(3);x.add(1);x.add(2)"),
     ("def x(a):\n    return a", "# told\n\ndef x(a):\n    # moved\n    return a"),
-    ("import pandas as pd\nx=pd.DataFrame({'a':[1,2]})", "import pandas as pd\nx=pd.DataFrame({'a':[1,2]}).copy()"),
+    (
+        "import pandas as pd\nx=pd.DataFrame({'a':[1,2]})",
+        "import pandas as pd\nx=pd.DataFrame({'a':[1,2]}).copy()",
+    ),
 ]
 
 

@@ -36,12 +36,8 @@ def test_membership_and_get_are_reads(lab: Lab) -> None:
 
 
 def test_a_name_that_vanishes(lab: Lab) -> None:
-    lab.check(
-        Notebook(["k=2\nu=1", "r='k' in globals()"]), {0: "u=1"}, execute=[0, 1], expect=["r is False"]
-    )
+    lab.check(Notebook(["k=2\nu=1", "r='k' in globals()"]), {0: "u=1"}, execute=[0, 1], expect=["r is False"])
 
 
 def test_without_r3_a_shadowed_builtin_goes_unseen(lab: Lab) -> None:
-    lab.breaks_without(
-        "R3", SHADOW, {0: "len=lambda s: 99"}, execute=[0, 1, 2], expect=["n==99", "m==100"]
-    )
+    lab.breaks_without("R3", SHADOW, {0: "len=lambda s: 99"}, execute=[0, 1, 2], expect=["n==99", "m==100"])

@@ -27,7 +27,9 @@ def test_a_generator_joins_what_it_reaches(lab: Lab) -> None:
 
 def test_an_unlocked_lock_hinders_nothing(lab: Lab) -> None:
     lab.check(
-        Notebook(["import threading\nd={'lock':threading.Lock(),'rows':[1,2]}", "d['rows'].append(3)", "n=1"]),
+        Notebook(
+            ["import threading\nd={'lock':threading.Lock(),'rows':[1,2]}", "d['rows'].append(3)", "n=1"]
+        ),
         {2: "with d['lock']:\n    n=len(d['rows'])"},
         skip=[0, 1],
         execute=[2],
@@ -46,7 +48,9 @@ def test_aliases_of_one_opaque_object_move_together(lab: Lab) -> None:
 
 def test_a_handle_does_not_move_when_used(lab: Lab) -> None:
     lab.check(
-        Notebook(["import logging\nlg=logging.getLogger('nb')", "lg.debug('one')\na=1", "lg.debug('two')\nb=2"]),
+        Notebook(
+            ["import logging\nlg=logging.getLogger('nb')", "lg.debug('one')\na=1", "lg.debug('two')\nb=2"]
+        ),
         {1: "lg.debug('other')\na=3"},
         execute=[1],
         skip=[0, 2],

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from support.notebooks import Lab, Notebook
 
-GENERATOR = Notebook(["n=3\nlog=[]", "g=(i*n for i in range(5))\nlog.append('made')", "a=next(g)", "b=next(g)"])
+GENERATOR = Notebook(
+    ["n=3\nlog=[]", "g=(i*n for i in range(5))\nlog.append('made')", "a=next(g)", "b=next(g)"]
+)
 
 
 def test_a_generator_comes_back_at_its_place(lab: Lab) -> None:
     result = lab.check(
-        GENERATOR, {3: "b=next(g)+100"}, skip=[0, 1, 2], execute=[3], expect=["b==103", "log==['made']", "next(g)==6"]
+        GENERATOR,
+        {3: "b=next(g)+100"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["b==103", "log==['made']", "next(g)==6"],
     )
     assert result.reports[3]["recomputed"]
 

@@ -60,16 +60,25 @@ READS: Mapping[str, tuple[list[str], dict[str, str | None]]] = {
         ],
         {"conf.json": '{"a":22222}'},
     ),
-    "pandas": (["import pandas as pd\ndf=pd.read_csv('a.csv')", "m=df.x.mean()", "m"], {"a.csv": "x,y\n5,2\n"}),
+    "pandas": (
+        ["import pandas as pd\ndf=pd.read_csv('a.csv')", "m=df.x.mean()", "m"],
+        {"a.csv": "x,y\n5,2\n"},
+    ),
     "glob": (["import glob\nfs=sorted(glob.glob('d/*.txt'))", "n=len(fs)", "n"], {"d/three.txt": "3"}),
     "rglob": (
         ["from pathlib import Path\nfs=sorted(p.name for p in Path('d').rglob('*.txt'))", "n=len(fs)", "n"],
         {"d/three.txt": "3"},
     ),
-    "walk": (["import os\nfs=[f for _,_,x in os.walk('d') for f in sorted(x)]", "n=len(fs)", "n"], {"d/3.txt": "3"}),
+    "walk": (
+        ["import os\nfs=[f for _,_,x in os.walk('d') for f in sorted(x)]", "n=len(fs)", "n"],
+        {"d/3.txt": "3"},
+    ),
     "existence": (["import os\ne=os.path.exists('new.txt')", "f=not e", "f"], {"new.txt": "3"}),
     "a size": (["import os\ne=os.path.getsize('data.txt')", "f=e+1", "f"], {"data.txt": "abcdefgh"}),
-    "linecache": (["import linecache\nl=linecache.getline('data.txt',2)", "x=l", "x"], {"data.txt": "q\nw\ne\n"}),
+    "linecache": (
+        ["import linecache\nl=linecache.getline('data.txt',2)", "x=l", "x"],
+        {"data.txt": "q\nw\ne\n"},
+    ),
     "a helper": (["import helper", "a=helper.f(2)", "a"], {"helper.py": HELPER.replace("K=3", "K=4")}),
     "a module of a package": (["import pkg", "a=pkg.g(2)", "a"], {"pkg/core.py": "def g(x): return x+100\n"}),
     "a function of a package": (
@@ -110,7 +119,11 @@ WRITES: Mapping[str, tuple[list[str], str]] = {
         "f.write('c')\nf.close()",
     ),
     "an appended file": (
-        ["open('log.txt','a').write('a\\n')\nNone", "open('log.txt','a').write('b\\n')\nNone", "t=open('log.txt').read()"],
+        [
+            "open('log.txt','a').write('a\\n')\nNone",
+            "open('log.txt','a').write('b\\n')\nNone",
+            "t=open('log.txt').read()",
+        ],
         "t=open('log.txt').read()*2",
     ),
     "a renamed file": (
@@ -133,7 +146,11 @@ WRITES: Mapping[str, tuple[list[str], str]] = {
         "[d]",
     ),
     "a shelf": (
-        ["import shelve\nwith shelve.open('sh') as s: s['k']=[1]", "with shelve.open('sh') as s: v=s['k']", "v"],
+        [
+            "import shelve\nwith shelve.open('sh') as s: s['k']=[1]",
+            "with shelve.open('sh') as s: v=s['k']",
+            "v",
+        ],
         "v*2",
     ),
     "a list of a helper's": (

@@ -13,7 +13,10 @@ UNCHANGED = {
         "f=open('f','w'); f.write('2'); f.close()",
         "b=open('f').read()",
     ],
-    "mkdir if absent": ["import os\nif not os.path.exists('out'):\n    os.mkdir('out')\n    made=True", "m=made"],
+    "mkdir if absent": [
+        "import os\nif not os.path.exists('out'):\n    os.mkdir('out')\n    made=True",
+        "m=made",
+    ],
     "bare mkdir": ["import os\nos.mkdir('out')", "ok=os.path.isdir('out')"],
     "append to a log": ["f=open('log','a'); f.write('x'); f.close()", "t=open('log').read()"],
     "load the cache if it exists": [
@@ -67,7 +70,11 @@ def test_a_cell_reads_the_file_as_of_its_place(lab: Lab) -> None:
 
 def test_an_input_that_the_user_changed_counts_as_on_disk(lab: Lab) -> None:
     notebook = Notebook(
-        ["t=open('in.txt').read()", "f=open('in.txt','a'); f.write('+'); f.close()", "u=open('in.txt').read()"],
+        [
+            "t=open('in.txt').read()",
+            "f=open('in.txt','a'); f.write('+'); f.close()",
+            "u=open('in.txt').read()",
+        ],
         files={"in.txt": "one"},
     )
     lab.check(notebook, files={"in.txt": "two"}, execute=[0], expect=["t=='two'", "u=='two+'"])
@@ -83,5 +90,10 @@ def test_a_deleted_output_comes_back(lab: Lab) -> None:
 
 def test_without_r6_an_appending_cell_appends_twice(lab: Lab) -> None:
     lab.breaks_without(
-        "R6", Notebook(UNCHANGED["append to a log"]), {1: "t=open('log').read()*2"}, skip=[0], execute=[1], expect=["t=='xx'"]
+        "R6",
+        Notebook(UNCHANGED["append to a log"]),
+        {1: "t=open('log').read()*2"},
+        skip=[0],
+        execute=[1],
+        expect=["t=='xx'"],
     )

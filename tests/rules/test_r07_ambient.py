@@ -36,7 +36,10 @@ def test_the_working_folder(lab: Lab) -> None:
 
 def test_a_stream_of_random_numbers(lab: Lab) -> None:
     lab.check(
-        Notebook(["import random\nrandom.seed(3)", "a=random.random()", "b=5", "c=random.random()"], seeded=["random"]),
+        Notebook(
+            ["import random\nrandom.seed(3)", "a=random.random()", "b=5", "c=random.random()"],
+            seeded=["random"],
+        ),
         {2: "b=random.random()"},
         skip=[0, 1],
         execute=[2, 3],
@@ -47,7 +50,8 @@ def test_a_stream_of_random_numbers(lab: Lab) -> None:
 def test_a_seed_cuts_the_dependency(lab: Lab) -> None:
     lab.check(
         Notebook(
-            ["import random\nrandom.seed(1)\na=random.random()", "random.seed(2)\nb=random.random()"], seeded=["random"]
+            ["import random\nrandom.seed(1)\na=random.random()", "random.seed(2)\nb=random.random()"],
+            seeded=["random"],
         ),
         {0: "import random\nrandom.seed(5)\na=random.random()"},
         execute=[0],
@@ -57,7 +61,10 @@ def test_a_seed_cuts_the_dependency(lab: Lab) -> None:
 
 def test_numpy_has_a_state_of_its_own(lab: Lab) -> None:
     lab.check(
-        Notebook(["import numpy as np\nnp.random.seed(1)", "a=np.random.rand()", "b=np.random.rand()"], seeded=["numpy"]),
+        Notebook(
+            ["import numpy as np\nnp.random.seed(1)", "a=np.random.rand()", "b=np.random.rand()"],
+            seeded=["numpy"],
+        ),
         {1: "a=np.random.rand(2).sum()"},
         skip=[0],
         execute=[1, 2],
@@ -74,7 +81,8 @@ def test_a_helper_module_over_the_import_graph(lab: Lab) -> None:
 
 def test_a_listing_and_a_probe(lab: Lab) -> None:
     notebook = Notebook(
-        ["import os,glob\nn=len(glob.glob('*.dat'))", "have=os.path.exists('opt')", "w=1"], files={"a.dat": "1"}
+        ["import os,glob\nn=len(glob.glob('*.dat'))", "have=os.path.exists('opt')", "w=1"],
+        files={"a.dat": "1"},
     )
     lab.check(notebook, files={"b.dat": "2", "opt": ""}, execute=[0, 1], skip=[2], expect=["n==2", "have"])
 

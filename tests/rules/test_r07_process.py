@@ -47,7 +47,11 @@ COMES_BACK: Mapping[str, tuple[list[str], str]] = {
         "try:\n    warnings.warn('b')\n    r=0\nexcept UserWarning: r=2",
     ),
     "a pattern of warnings": (
-        ["import warnings\nwarnings.filterwarnings('ignore', message='a.*', module='.*')", "x=1", "warnings.warn('ab')"],
+        [
+            "import warnings\nwarnings.filterwarnings('ignore', message='a.*', module='.*')",
+            "x=1",
+            "warnings.warn('ab')",
+        ],
         "warnings.warn('abc')",
     ),
     "a variable set by a magic": (["%env NBX=5", "import os", "os.environ['NBX']"], "os.environ['NBX']*2"),
@@ -75,7 +79,11 @@ COMES_BACK: Mapping[str, tuple[list[str], str]] = {
         "plt.rcParams['axes.facecolor']*2",
     ),
     "an option of pandas": (
-        ["import pandas as pd\npd.set_option('display.max_rows',5)", "df=pd.DataFrame({'a':range(20)})", "df"],
+        [
+            "import pandas as pd\npd.set_option('display.max_rows',5)",
+            "df=pd.DataFrame({'a':range(20)})",
+            "df",
+        ],
         "df+1",
     ),
     "an option of pandas that is a method": (
@@ -94,7 +102,10 @@ COMES_BACK: Mapping[str, tuple[list[str], str]] = {
         ["import numpy as np\nnp.seterr(all='ignore')\nNone", "a=np.array([1.0])", "a/0"],
         "a/0*2",
     ),
-    "a decimal context": (["from decimal import *\ngetcontext().prec=5", "x=1", "Decimal(1)/3"], "Decimal(2)/3"),
+    "a decimal context": (
+        ["from decimal import *\ngetcontext().prec=5", "x=1", "Decimal(1)/3"],
+        "Decimal(2)/3",
+    ),
     "the collector": (["import gc\ngc.disable()", "x=1", "gc.isenabled()"], "not gc.isenabled()"),
     "a socket's patience": (
         ["import socket\nsocket.setdefaulttimeout(5)", "x=1", "socket.getdefaulttimeout()"],
@@ -280,7 +291,13 @@ def test_callbacks_of_every_cell_keep_all_cells_running(lab: Lab) -> None:
 
 
 def test_results_that_a_cell_displays_before_its_last(lab: Lab) -> None:
-    cells = ["get_ipython().ast_node_interactivity='all'", "[1]\n[2]\n[3]\n[4]", "__.append(5)", "(_,__,___)", "x=1"]
+    cells = [
+        "get_ipython().ast_node_interactivity='all'",
+        "[1]\n[2]\n[3]\n[4]",
+        "__.append(5)",
+        "(_,__,___)",
+        "x=1",
+    ]
     lab.check(Notebook(cells), {4: "x=(_,__,___)"}, skip=[0, 1, 2, 3], execute=[4])
 
 

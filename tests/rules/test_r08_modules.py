@@ -18,7 +18,9 @@ def test_a_patch_of_a_skipped_cell_is_there(lab: Lab) -> None:
 
 def test_the_original_survives_its_patch(lab: Lab) -> None:
     lab.check(
-        Notebook(["import math\n_orig=math.floor", "math.floor=lambda x: _orig(x)+100", "r=math.floor(2.5)", "q=1"]),
+        Notebook(
+            ["import math\n_orig=math.floor", "math.floor=lambda x: _orig(x)+100", "r=math.floor(2.5)", "q=1"]
+        ),
         {3: "q=(_orig(2.5),math.floor(2.5))"},
         skip=[0, 1, 2],
         execute=[3],

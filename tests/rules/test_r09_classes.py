@@ -118,5 +118,59 @@ def test_functions_share_their_closures(lab: Lab) -> None:
 
 def test_without_r9_old_instances_take_the_new_class(lab: Lab) -> None:
     lab.breaks_without(
-        "R9", OLD_AND_NEW, {3: "w=(p.hi(),q.hi(),type(p) is type(q))"}, execute=[3], expect=["w==('old','new',False)"]
+        "R9",
+        OLD_AND_NEW,
+        {3: "w=(p.hi(),q.hi(),type(p) is type(q))"},
+        execute=[3],
+        expect=["w==('old','new',False)"],
+    )
+
+
+SING = """class Sing:
+    _i=None
+    def __new__(cls):
+        if cls._i is None: cls._i=super().__new__(cls)
+        return cls._i
+a=Sing()"""
+
+
+def test_a_singleton_comes_back_with_its_class(lab: Lab) -> None:
+    n = Notebook([SING, "b=Sing()\nok=a is b", "c=1"])
+    lab.check(
+        n,
+        {2: "r=[Sing() is a, Sing is type(a), a is b, c if 'c' in globals() else 0]"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["r==[True,True,True,0]"],
+    )
+
+
+def test_a_class_that_moved_on_leaves_its_old_instance(lab: Lab) -> None:
+    n = Notebook([SING, "Sing._i=None", "b=Sing()", "c=1"])
+    lab.check(
+        n,
+        {3: "r=[type(a) is Sing, Sing._i is b, Sing() is b, a is b]"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["r==[True,True,True,False]"],
+    )
+
+
+REGISTRY = """class Base:
+    known=[]
+class D(Base):
+    def __new__(cls,x): return super().__new__(cls)
+    def __init__(self,x): self.x=x
+Base.known.append(D); Base.one=D(3); D.two=Base()
+Base.three=Base.one"""
+
+
+def test_classes_that_hold_each_others_instances(lab: Lab) -> None:
+    classes = "[Base.known==[D], type(Base.one) is D, type(D.two) is Base, type(y) is D]"
+    lab.check(
+        Notebook([REGISTRY, "y=D(5)", "c=1"]),
+        {2: f"r={classes}\ns=[Base.three is Base.one, Base.one.x, y.x]"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["r==[True,True,True,True]", "s==[True,3,5]"],
     )

@@ -19,7 +19,11 @@ def test_touching_one_name_then_the_other(lab: Lab) -> None:
 
 def test_a_look_between_the_cells_keeps_the_sharing(lab: Lab) -> None:
     lab.check(
-        PAIR, {2: "b[0].append(3)\nn=len(a)"}, between={0: "len(a)", 1: "len(b)"}, execute=[2], expect=["n==2", "b[0] is a"]
+        PAIR,
+        {2: "b[0].append(3)\nn=len(a)"},
+        between={0: "len(a)", 1: "len(b)"},
+        execute=[2],
+        expect=["n==2", "b[0] is a"],
     )
 
 

@@ -24,9 +24,7 @@ def test_names_bound_before_the_error_are_there(lab: Lab) -> None:
 
 
 def test_an_error_is_gone_when_its_input_is(lab: Lab) -> None:
-    lab.check(
-        Notebook(["d=0", "r=1/d", "s=1"]), {0: "d=4"}, execute=[0, 1], skip=[2], expect=["r==.25"]
-    )
+    lab.check(Notebook(["d=0", "r=1/d", "s=1"]), {0: "d=4"}, execute=[0, 1], skip=[2], expect=["r==.25"])
 
 
 def test_an_import_that_failed_is_tried_again(lab: Lab) -> None:
@@ -46,13 +44,13 @@ def test_an_interrupt_is_never_replayed(lab: Lab) -> None:
 def test_an_error_of_an_engine_is_no_result_of_the_cell(lab: Lab) -> None:
     # "Nanny failed to start" is a plain RuntimeError: where it was raised counts.
     package = {"distributed/__init__.py": "def start():\n    raise RuntimeError('Nanny failed to start.')\n"}
-    lab.check(
-        Notebook(["from distributed import start", "start()", "w=1"], package), execute=[1], skip=[2]
-    )
+    lab.check(Notebook(["from distributed import start", "start()", "w=1"], package), execute=[1], skip=[2])
 
 
 def test_an_error_behind_an_error(lab: Lab) -> None:
-    source = "try:\n    raise TimeoutError('no answer')\nexcept OSError as e:\n    raise ValueError('bad') from e"
+    source = (
+        "try:\n    raise TimeoutError('no answer')\nexcept OSError as e:\n    raise ValueError('bad') from e"
+    )
     lab.check(Notebook([source, "w=1"]), execute=[0], skip=[1])
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from support.notebooks import Lab, Notebook
 
-FINALISER = Notebook(
-    ["log=[]\nclass R:\n    def __del__(s): log.append('d')\nr=R()", "w=1", "n=len(log)"]
-)
+FINALISER = Notebook(["log=[]\nclass R:\n    def __del__(s): log.append('d')\nr=R()", "w=1", "n=len(log)"])
 
 
 def test_a_set_iterates_as_it_did(lab: Lab) -> None:
     lab.check(
         Notebook(
-            ["import random\nrandom.seed(5)\ns=set(random.sample(range(10**6),400))\nfor x in list(s)[:350]: s.discard(x)", "w=1"]
+            [
+                "import random\nrandom.seed(5)\ns=set(random.sample(range(10**6),400))\nfor x in list(s)[:350]: s.discard(x)",
+                "w=1",
+            ]
         ),
         {1: "w=list(s)"},
         execute=[1],
@@ -21,7 +22,9 @@ def test_a_set_iterates_as_it_did(lab: Lab) -> None:
 
 def test_a_view_of_a_bytearray(lab: Lab) -> None:
     lab.check(
-        Notebook(["import numpy as np\nb=bytearray(4)\na=np.frombuffer(b,dtype='u1')", "b[0]=9", "r=int(a[0])"]),
+        Notebook(
+            ["import numpy as np\nb=bytearray(4)\na=np.frombuffer(b,dtype='u1')", "b[0]=9", "r=int(a[0])"]
+        ),
         {1: "b[0]=8"},
         skip=[0],
         execute=[1, 2],

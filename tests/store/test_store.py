@@ -268,7 +268,9 @@ class Model(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def add_record(self, data: st.DataObject) -> None:
-        images = data.draw(st.lists(st.sampled_from(sorted(self.objects)), max_size=2)) if self.objects else []
+        images = (
+            data.draw(st.lists(st.sampled_from(sorted(self.objects)), max_size=2)) if self.objects else []
+        )
         name = f"r{len(self.records)}"
         self.store.add_record(record(name, *images))
         self.records.append(name)

@@ -64,7 +64,9 @@ class _Match:
                     self.found.append(f"{path}: at byte {a[2]} of its memory, here at {b[2]}")
                 return
             if len(a) != len(b):
-                self.found.append(f"{path}: {brief(a, self.left)} in the reference, {brief(b, self.right)} here")
+                self.found.append(
+                    f"{path}: {brief(a, self.left)} in the reference, {brief(b, self.right)} here"
+                )
                 return
             for i, (x, y) in enumerate(zip(a, b, strict=True)):
                 self.walk(x, y, f"{path}.{i}")

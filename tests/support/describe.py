@@ -198,7 +198,13 @@ class Walk:
             for name, value in vars(obj).items()
             if name not in CLASS_NOISE and (name, value) != ("__doc__", None)
         ]
-        return ["class", obj.__qualname__, self.value(type(obj)), [self.value(b) for b in obj.__bases__], members]
+        return [
+            "class",
+            obj.__qualname__,
+            self.value(type(obj)),
+            [self.value(b) for b in obj.__bases__],
+            members,
+        ]
 
     def generator(self, obj):
         frame = getattr(obj, "gi_frame", None) or getattr(obj, "cr_frame", None)
@@ -272,11 +278,21 @@ class Walk:
         ]
 
     def series(self, obj):
-        return ["series", self.value(type(obj)), self.value(obj.name), self.value(obj.index), self.series_values(obj)]
+        return [
+            "series",
+            self.value(type(obj)),
+            self.value(obj.name),
+            self.value(obj.index),
+            self.series_values(obj),
+        ]
 
     def series_values(self, obj):
         kind = repr(obj.dtype)
-        if obj.dtype.kind in "biufcmM" and hasattr(obj.dtype, "itemsize") and "numpy" in type(obj.dtype).__module__:
+        if (
+            obj.dtype.kind in "biufcmM"
+            and hasattr(obj.dtype, "itemsize")
+            and "numpy" in type(obj.dtype).__module__
+        ):
             return [kind, len(obj), digest(obj.to_numpy().tobytes())]
         return [kind, [self.value(x) for x in obj.tolist()]]
 
@@ -299,7 +315,11 @@ class Walk:
         elif kind == "Figure":
             head.append([self.value(x) for x in obj.axes])
         elif kind == "Line2D":
-            head += [[float(x) for x in obj.get_xdata()], [float(x) for x in obj.get_ydata()], obj.get_label()]
+            head += [
+                [float(x) for x in obj.get_xdata()],
+                [float(x) for x in obj.get_ydata()],
+                obj.get_label(),
+            ]
         return head
 
     def future(self, obj):
@@ -327,7 +347,13 @@ class Walk:
             head += [content, self.pairs(attributes(obj)), self.slots(obj)]
             factory = getattr(obj, "default_factory", None)
             return head if factory is None else head + [self.value(factory)]
-        if kind.__module__.split(".")[0] in ("threading", "_thread", "concurrent", "contextvars", "_contextvars"):
+        if kind.__module__.split(".")[0] in (
+            "threading",
+            "_thread",
+            "concurrent",
+            "contextvars",
+            "_contextvars",
+        ):
             return head
         try:
             reduced = obj.__reduce_ex__(4)
@@ -457,8 +483,15 @@ FORMS = [
     (named("weakref.WeakValueDictionary", "weakref.WeakKeyDictionary"), Walk.weak_mapping),
     (named("weakref.finalize"), lambda w, o: ["finalize", o.alive]),
     (named("_asyncio.Task", "_asyncio.Future", "asyncio.tasks.Task", "asyncio.futures.Future"), Walk.future),
-    (lambda o: hasattr(type(o), "readable") and type(o).__module__ == "_io" and hasattr(o, "fileno")
-     and type(o).__name__ not in ("StringIO", "BytesIO"), Walk.file),
+    (
+        lambda o: (
+            hasattr(type(o), "readable")
+            and type(o).__module__ == "_io"
+            and hasattr(o, "fileno")
+            and type(o).__name__ not in ("StringIO", "BytesIO")
+        ),
+        Walk.file,
+    ),
     (named("IPython.core.display_functions.DisplayHandle"), lambda w, o: ["display_handle"]),
     # What every kernel has one of, with its sockets and threads behind it.
     (named("ipykernel.iostream.OutStream"), lambda w, o: ["stream", o.name]),

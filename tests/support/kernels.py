@@ -67,9 +67,14 @@ class Ran:
 
 
 class House:
-    """Where the kernels of one test run live: sockets, logs, an IPython folder, the template process."""
+    """Where the kernels of one test run live: sockets, logs, an IPython folder, the template process.
 
-    def __init__(self) -> None:
+    ``python`` is an interpreter with everything that nbrewind needs; a second house with another one shows
+    what becomes of a store under another Python (R13).
+    """
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self.python = python
         self.folder = Path(tempfile.mkdtemp(prefix="nbrt"))
         self.numbers = itertools.count()
         self._zygote: subprocess.Popen[str] | None = None
@@ -115,7 +120,7 @@ class House:
         """Asks the template for a new process; starts the template at the first call."""
         if self._zygote is None:
             self._zygote = subprocess.Popen(
-                [sys.executable, str(HERE / "zygote.py")],
+                [self.python, str(HERE / "zygote.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -186,7 +191,14 @@ class Kernel:
         )
         # The module named here is the entry point of the installed kernelspec; pinning it keeps a second
         # installation in the user's home from being tested by mistake.
-        argv = [sys.executable, "-m", MODULES[self.mode], *self._mode_arguments(), "-f", "{connection_file}"]
+        argv = [
+            self.house.python,
+            "-m",
+            MODULES[self.mode],
+            *self._mode_arguments(),
+            "-f",
+            "{connection_file}",
+        ]
         manager._kernel_spec = KernelSpec(argv=argv, display_name=self.mode, language="python")
         self.manager = manager
         with self.log.open("wb") as log:
@@ -241,7 +253,12 @@ class Kernel:
     async def _connect(self) -> None:
         # A socket that connects before the other side exists tries again later, each at its own time; a
         # kernel that asks for input meanwhile loses the question.  So all must exist first.
-        ports = [self.client.shell_port, self.client.iopub_port, self.client.stdin_port, self.client.control_port]
+        ports = [
+            self.client.shell_port,
+            self.client.iopub_port,
+            self.client.stdin_port,
+            self.client.control_port,
+        ]
         began = time.monotonic()
         while not all(os.path.exists(f"{self.address}-{port}") for port in ports):
             if not self.alive() or time.monotonic() - began > 60:

@@ -73,11 +73,12 @@ def test_one_nan_is_like_another() -> None:
 @pytest.mark.parametrize("seed", ["0", "1", "random"])
 def test_process_and_hash_seed_do_not_enter(seed: str) -> None:
     value = {"k": [1, 2.5, "x"], "n": {"a": None}}
-    script = (
-        "from nbrewind.flow.digest import content_digest as d; print(d({'k': [1, 2.5, 'x'], 'n': {'a': None}}))"
-    )
+    script = "from nbrewind.flow.digest import content_digest as d; print(d({'k': [1, 2.5, 'x'], 'n': {'a': None}}))"
     found = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed, "PATH": ""}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        env={"PYTHONHASHSEED": seed, "PATH": ""},
+        capture_output=True,
+        text=True,
     )
     assert found.stdout.strip() == content_digest(value), found.stderr
 

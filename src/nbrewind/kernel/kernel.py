@@ -189,9 +189,7 @@ class RewindKernel(IPythonKernel):
                 self.rewind.abandon()
                 return self._failed("KeyboardInterrupt", "")
 
-    async def _unrecorded(
-        self, code: str, plain: Callable[[], Awaitable[dict[str, Any]]]
-    ) -> dict[str, Any]:
+    async def _unrecorded(self, code: str, plain: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         try:
             self.rewind.catch_up(code)
         except NBRewindError as error:

@@ -37,6 +37,7 @@ from nbrewind.store import Store
 
 Transform = Callable[[str], str]
 
+
 @dataclass(slots=True)
 class Restored:
     """A cell that is restored: what to show, and the report."""
@@ -515,7 +516,7 @@ class Session:
                 layer.put_back(self.state.files)
         self.history.end()
         self.store.flush()
-        return {"failures": self.losses(), "notes": layer.notes}
+        return {"failures": self.losses(), "notes": layer.notes + layer.kept}
 
     def losses(self) -> list[str]:
         """What could not be recorded so far: cells by number, the rest in few words."""
@@ -553,6 +554,7 @@ class Session:
             "cells": len(self.history.commits),
             "not_durable": waiting,
             "unrecorded": self.losses(),
+            "replaced": self.process.layer.kept,
             "recording": self.audit and not self.store.readonly,
         }
 

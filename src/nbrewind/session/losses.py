@@ -24,9 +24,7 @@ def told(
             found.append(f"{_cell(commit)}: {reason}")
     tasks = Counter(reason for name, reason in lost.items() if name.startswith("task "))
     found += [f"results of {count} task(s): {reason}" for reason, count in tasks.items()]
-    cut = next(
-        (c for c, r, _ in commits if f"commit {c.id}" in lost and f"record {r.id}" not in lost), None
-    )
+    cut = next((c for c, r, _ in commits if f"commit {c.id}" in lost and f"record {r.id}" not in lost), None)
     if cut is not None:
         found.append(f"the history of this run from {_cell(cut)} on: {lost[f'commit {cut.id}']}")
     if not found:

@@ -118,6 +118,9 @@ class FileLayer:
         self.moved: dict[str, FileState] = {}
         """Leftovers of the last run that were moved aside."""
         self.notes: list[str] = []
+        """What could not be restored."""
+        self.kept: list[str] = []
+        """What was replaced, and where it is kept."""
         self.lost: set[str] = set()
         """Paths that the store cannot bring to the state, since it has lost the content."""
         self._signatures: dict[str, tuple[FileState, tuple[int, int, int]]] = {}
@@ -208,7 +211,7 @@ class FileLayer:
         if held:
             return
         place = self.store.set_aside(path) if self.store.readonly else self.store.objects.path(digest)
-        self.notes.append(f"what {path} held is kept in {place}")
+        self.kept.append(f"what {path} held is kept in {place}")
 
     def remember(self, key: str, state: FileState) -> None:
         """A path holds ``state`` now: no need to look again while its signature stays."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from nbrewind.errors import NoStore, StoreError
@@ -57,7 +58,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         connection = sqlite3.connect(path, check_same_thread=False, timeout=WAIT)
         check_format(connection, folder)
-        connection.execute("pragma journal_mode = wal")
+        _write_ahead(connection)
         connection.execute("pragma synchronous = full")
         connection.execute("begin immediate")
         if version(connection) == 0:
@@ -76,6 +77,24 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
             raise damaged(folder, error) from error
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, as patiently as every other statement waits.
+
+    SQLite does not call its busy handler where two connections change the mode of a new
+    database at once: one of them is told at once that it is locked.
+    """
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def check_format(connection: sqlite3.Connection, folder: Path) -> None:

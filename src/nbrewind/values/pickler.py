@@ -54,16 +54,6 @@ class Dump:
     buffers: list[memoryview] = field(default_factory=list)
 
 
-class ClassBody:
-    """Marks a class as the content of its own image, where others store only its root."""
-
-    __slots__ = ("cls", "root")
-
-    def __init__(self, cls: type, root: str) -> None:
-        self.cls = cls
-        self.root = root
-
-
 def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
     """Pickle one component.
 
@@ -82,11 +72,12 @@ def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
 
     pickler = _Pickler(output, protocol=5, buffer_callback=out_of_band)
     pickler.world = world
+    pickler.bodies = {id(value): root for root, value in roots.items() if root.startswith("cls:")}
     pickler.dispatch_table = _library_reducers()
     try:
         with warnings.catch_warnings(), walks.deep():
             warnings.simplefilter("ignore")
-            pickler.dump({root: _top(root, value) for root, value in roots.items()})
+            pickler.dump(dict(roots))
     except NotStorable:
         raise
     except RecursionError as error:
@@ -102,14 +93,19 @@ def _library_reducers() -> dict[type, Any]:
     return {cls: reduce for cls, reduce in table.items() if getattr(reduce, "__module__", "") != "__main__"}
 
 
-def _top(root: str, value: Any) -> Any:
-    return ClassBody(value, root) if root.startswith("cls:") else value
-
-
 class _Pickler(pickle.Pickler):
     world: DumpWorld
+    bodies: dict[int, str]
+    """Classes that are content of this image, by id: others are stored as their roots.
+
+    A body stands where its class is first met, so that instances in its own attributes (a singleton,
+    a registry) find it made.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
+        root = self.bodies.get(id(obj))
+        if root is not None:
+            return _class_body(obj, root)
         reducer = _REDUCERS.get(type(obj))
         if reducer is None:
             reducer = _find(type(obj))
@@ -208,8 +204,7 @@ def _class(world: DumpWorld, obj: type) -> Any:
     return builders.load_class, (world.class_root(obj),)
 
 
-def _class_body(world: DumpWorld, body: ClassBody) -> Any:
-    cls, root = body.cls, body.root
+def _class_body(cls: type, root: str) -> Any:
     if issubclass(cls, enum.Enum):
         items = [
             (name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)
@@ -435,6 +430,7 @@ def _instance(world: DumpWorld, obj: Any) -> Any:
 
 
 _SPECIAL = (
+    "__new__",
     "__reduce__",
     "__reduce_ex__",
     "__getstate__",
@@ -524,7 +520,6 @@ _REDUCERS: dict[type, Reducer] = {
     CodeType: _code,
     CellType: _cell,
     type: _class,
-    ClassBody: _class_body,
     ModuleType: _module,
     MethodType: _method,
     BuiltinFunctionType: _builtin,
