@@ -41,3 +41,22 @@ def test_a_name_that_vanishes(lab: Lab) -> None:
 
 def test_without_r3_a_shadowed_builtin_goes_unseen(lab: Lab) -> None:
     lab.breaks_without("R3", SHADOW, {0: "len=lambda s: 99"}, execute=[0, 1, 2], expect=["n==99", "m==100"])
+
+
+def test_the_namespace_is_iterated_in_the_order_of_binding(lab: Lab) -> None:
+    lab.check(
+        Notebook(["b=1\na=2", "c=3", "k=[n for n in globals() if len(n)==1 and n!='_']"]),
+        {2: "k=[n for n in globals() if len(n)==1 and n!='_' or n=='_i']"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["k==['_i','b','a','c']"],
+    )
+
+
+def test_a_change_of_the_order_of_binding_is_seen(lab: Lab) -> None:
+    lab.check(
+        Notebook(["b=1\na=2", "k=[n for n in globals() if len(n)==1 and n!='_']"]),
+        {0: "a=2\nb=1"},
+        execute=[0, 1],
+        expect=["k==['a','b']"],
+    )

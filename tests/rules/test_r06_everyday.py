@@ -197,3 +197,56 @@ def test_an_edited_writer_starts_from_what_was_there_before(lab: Lab) -> None:
 
 def test_two_names_of_a_closed_connection_and_its_rows_share_as_before(lab: Lab) -> None:
     lab.check(Notebook([CONNECT.format(1), "x=1", SELECT]), skip=[0, 1, 2])
+
+
+SCRIPT = "%%bash\nmkdir -p out/sub\necho 1 >> z.txt\nrm y.txt"
+
+
+def test_what_a_script_made_and_removed_is_restored(lab: Lab) -> None:
+    lab.check(
+        Notebook([SCRIPT, "x=1"], files={"y.txt": "7", "z.txt": "0"}),
+        {1: "import os\nx=sorted(n for n in os.listdir('.') if n[0]!='.')+os.listdir('out')"},
+        skip=[0],
+        execute=[1],
+    )
+
+
+def test_a_script_that_runs_again_meets_what_it_met_before(lab: Lab) -> None:
+    lab.check(
+        Notebook(["x=1", SCRIPT], files={"y.txt": "7", "z.txt": "0"}),
+        {1: "%%bash\nls\ncat y.txt z.txt\n" + SCRIPT.partition("\n")[2]},
+        skip=[0],
+        execute=[1],
+    )
+
+
+def test_what_a_script_appends_to_is_an_input(lab: Lab) -> None:
+    lab.check(
+        Notebook(["open('z.txt','w').write('a')", "!echo 1 >> z.txt", "t=open('z.txt').read()"]),
+        {0: "open('z.txt','w').write('b')"},
+        execute=[0, 1, 2],
+        expect=["t=='b1\\n'"],
+    )
+
+
+def test_threads_that_run_nothing_of_the_notebook_count(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "import os, shutil, threading\nfrom concurrent.futures import ThreadPoolExecutor",
+                "with ThreadPoolExecutor(1) as pool:\n    pool.submit(shutil.copy,'in.txt','b.txt').result()",
+                "t=threading.Thread(target=shutil.copy,args=('in.txt','c.txt'))\nt.start()\nt.join()",
+                "x=1",
+            ],
+            files={"in.txt": "7"},
+        ),
+        {3: "x=open('b.txt').read()+open('c.txt').read()\nos.remove('b.txt')"},
+        skip=[1, 2],
+        execute=[3],
+    )
+
+
+def test_what_a_child_changed_in_a_large_file_is_told(lab: Lab) -> None:
+    notebook = Notebook(["x=1", "!echo 1 >> big.bin"], files={"big.bin": "0" * (1 << 21)})
+    result = lab.audit(notebook)
+    assert any("what big.bin held before is not known" in warning for warning in result.warnings)

@@ -63,3 +63,13 @@ def test_a_setting_on_a_helper_module(lab: Lab) -> None:
 
 def test_without_r8_a_patch_goes_unseen(lab: Lab) -> None:
     lab.breaks_without("R8", PATCH, {1: "math.floor=lambda x: 43"}, execute=[1, 2], expect=["r==43"])
+
+
+def test_helpers_that_restored_cells_imported_are_loaded(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import sys\nimport helper", "x=1"], files={"helper.py": "SCALE=2"}),
+        {1: "x='helper' in sys.modules"},
+        skip=[0],
+        execute=[1],
+        expect=["x is True"],
+    )

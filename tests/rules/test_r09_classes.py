@@ -174,3 +174,13 @@ def test_classes_that_hold_each_others_instances(lab: Lab) -> None:
         execute=[2],
         expect=["r==[True,True,True,True]", "s==[True,3,5]"],
     )
+
+
+def test_a_class_defined_twice_alike_comes_back(lab: Lab) -> None:
+    source = "class a(list):\n    n=1"
+    lab.check(
+        Notebook([source, source, "b=[a,a]", "c=1"]),
+        {3: "c=(b[0] is a)"},
+        skip=[0, 1, 2],
+        expect=["c is True"],
+    )

@@ -79,3 +79,23 @@ def test_a_generator_suspended_in_a_with_block_ends_when_dropped(lab: Lab) -> No
 
 def test_without_r14_a_finaliser_of_an_unloaded_value_does_not_run(lab: Lab) -> None:
     lab.breaks_without("R14", FINALISER, {1: "r=None\nw=1"}, execute=[1, 2], expect=["n==1", "log==['d']"])
+
+
+def test_equal_results_of_two_runs_are_two_objects(lab: Lab) -> None:
+    lab.check(
+        Notebook(["x=1", "[x, 2]", "[x, 2]", "y=1"]),
+        {3: "y=[_ is __, _ == __]"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["y==[False,True]"],
+    )
+
+
+def test_an_empty_cell_takes_no_number(lab: Lab) -> None:
+    lab.check(
+        Notebook(["x=1", "", "  \n", "x+1", "y=_"]),
+        {4: "y=_+len(Out)"},
+        skip=[0, 3],
+        execute=[4],
+        expect=["y==3", "list(Out)==[2]"],
+    )

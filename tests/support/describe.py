@@ -198,6 +198,9 @@ class Walk:
             for name, value in vars(obj).items()
             if name not in CLASS_NOISE and (name, value) != ("__doc__", None)
         ]
+        if is_enum(obj):
+            # What the enum module adds to a class, and in which order, is its own affair.
+            members.sort(key=lambda member: member[0])
         return [
             "class",
             obj.__qualname__,
@@ -412,6 +415,11 @@ class Walk:
 
 def digest(data):
     return hashlib.sha256(data).hexdigest()[:24]
+
+
+def is_enum(kind):
+    enum = sys.modules.get("enum")
+    return enum is not None and isinstance(kind, enum.EnumMeta)
 
 
 def attributes(obj):

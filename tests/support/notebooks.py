@@ -211,7 +211,7 @@ class Lab:
         """Audits, repeats after the edit, and asserts that all is as in a plain run and as said."""
         self.audit(notebook)
         result = self.repeat(notebook, edit, **more)
-        assert result.problems(skip, execute) == [], result.actions
+        assert result.problems(skip, execute) == [], [*result.problems(skip, execute), result.actions]
         return result
 
     def breaks_without(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
 import threading
@@ -41,8 +42,25 @@ NATIVE = frozenset(
 """Packages that write files in C: while one is loaded, changes that nothing else explains are the cell's."""
 ABOVE_CELLS = ("nbrewind/kernel/kernel.py", "ipykernel/ipkernel.py", "ipykernel/kernelbase.py")
 """Files whose frames are below every cell on the stack: what they do is not the cell's doing."""
-_SPAWN = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.spawn", "os.exec", "pty.spawn"})
+_OTHERS = re.compile(
+    r"/(asyncio|dask|debugpy|distributed|ipykernel|IPython|jupyter_client|nbrewind|tornado|zmq)/|/pydevd"
+)
+"""Files whose frames tell that a thread is an engine's, the front end's or ours."""
+_SPAWN = frozenset(
+    {
+        "os.fork",
+        "os.forkpty",
+        "subprocess.Popen",
+        "os.system",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.exec",
+        "pty.spawn",
+    }
+)
 _TREE_LIMIT = 20_000
+_SMALL, _KEPT_AT_MOST = 1 << 20, 32 << 20
+"""Bytes of a file, and of all files, that are kept before a child process starts."""
 
 
 class CellFiles:
@@ -57,8 +75,15 @@ class CellFiles:
         self.external: list[str] = []
         """Child processes and connections, which may have read or written unseen."""
         self.changed: set[str] = set()
-        """Paths that C code or a child changed; what they held before is not known."""
+        """Paths that C code or a child changed."""
+        self.created: set[str] = set()
+        """Those of them that were not there before."""
         self.tree: dict[str, tuple[int, ...]] | None = None
+        """What was below the notebook's folder before the first child process."""
+        self.events = Events()
+        """What inotify told so far."""
+        self.kept: dict[str, FileState] = {}
+        """Small files of that moment: nobody tells before a child changes one."""
 
 
 class FileWatch:
@@ -79,6 +104,8 @@ class FileWatch:
         self.written: set[str] = set()
         """Paths this process wrote: an open handle may write on without another event."""
         self.is_user_frame: Callable[[FrameType], bool] = lambda frame: True
+        self.thread = threading.get_ident()
+        """The thread in which cells run."""
         self._busy = threading.local()
         self.system = Inotify(self.root, lambda path: not self._watched(path))
         os.register_at_fork(after_in_child=self._forked)
@@ -87,6 +114,7 @@ class FileWatch:
     def begin(self) -> None:
         """Start to record a cell."""
         self.system.drain()
+        self.thread = threading.get_ident()
         self.cell = CellFiles()
 
     def _forked(self) -> None:
@@ -97,7 +125,7 @@ class FileWatch:
         """Stop recording and return what was seen."""
         if self.cell is not None:
             with self.quiet():
-                self._unseen(self.cell, self.system.drain())
+                self._unseen(self.cell, self.system.drain(self.cell.events))
         seen, self.cell = self.cell, None
         return seen if seen is not None else CellFiles()
 
@@ -106,7 +134,7 @@ class FileWatch:
         """While cells run again for a value of the cell under way, nothing is its doing."""
         cell = self.cell
         if cell is not None:
-            self._unseen(cell, self.system.drain())
+            self.system.drain(cell.events)
         self.cell = None
         try:
             yield
@@ -131,12 +159,14 @@ class FileWatch:
         for path in sorted(events.listed):
             key = self.key(path)
             if cell.external and key not in cell.listings and self.tracked(path + "/"):
-                cell.listings[key] = self.listing(path)
+                cell.listings[key] = self.listing(path, events)
         if cell.external or NATIVE & sys.modules.keys():
             for path in sorted(events.changed):
                 key = self.key(path)
                 if key not in cell.found and self._watched(path):
                     cell.changed.add(key)
+                    if path in events.created:
+                        cell.created.add(key)
                     self.written.add(key)
 
     def key(self, path: str) -> str:
@@ -169,16 +199,20 @@ class FileWatch:
                 digest = self.digest_file(path)
             return FileState("file", digest, found.st_size, stat.S_IMODE(found.st_mode) & 0o777)
 
-    def listing(self, path: str) -> str:
-        """Digest of the names in a folder, without our own and the front end's."""
+    def listing(self, path: str, since: Events | None = None) -> str:
+        """Digest of the names in a folder, without our own and the front end's; before ``since`` happened."""
         with self.quiet():
             try:
-                names = sorted(os.listdir(path))
+                names = os.listdir(path)
             except OSError:
                 return "absent"
+            if since is not None:
+                inside = {p for p in since.changed - since.created if os.path.dirname(p) == path}
+                names = [name for name in names if os.path.join(path, name) not in since.created]
+                names += [os.path.basename(p) for p in inside if not os.path.lexists(p)]
             kept = [
                 name
-                for name in names
+                for name in sorted(names)
                 if name not in _NEVER_LISTED and os.path.join(path, name) not in self.ignored
             ]
         return hash_parts(*kept)
@@ -186,7 +220,7 @@ class FileWatch:
     def tracked(self, path: str) -> bool:
         """Whether a path is state of the notebook at all."""
         return not (
-            path.startswith(_OUTSIDE)
+            (path.startswith(_OUTSIDE) and not path.startswith(self.root + "/"))
             or path in self.ignored
             or any(part in _NEVER_LISTED for part in path.split("/"))
             or path.startswith(self.ignored_roots)
@@ -214,12 +248,26 @@ class FileWatch:
         if cell is None or self.is_quiet():
             return None
         frame: FrameType | None = sys._getframe(1)
+        others = False
         while frame is not None:
             name = frame.f_code.co_filename
             if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
                 return None
             if not name.startswith("<frozen") and self.is_user_frame(frame):
                 return cell
+            others = others or _OTHERS.search(name) is not None
+            frame = frame.f_back
+        # `pool.map(shutil.copy, ...)`: a thread with libraries only on its stack, not ours or an engine's.
+        return None if others or threading.get_ident() == self.thread else cell
+
+    def _of_magic(self) -> CellFiles | None:
+        """The cell being recorded, if it waits in ``%%bash`` or the like, whose thread starts the child."""
+        if self.cell is None or self.is_quiet():
+            return None
+        frame = sys._current_frames().get(self.thread)
+        while frame is not None:
+            if frame.f_code.co_filename.endswith("IPython/core/magics/script.py"):
+                return self.cell
             frame = frame.f_back
         return None
 
@@ -276,7 +324,7 @@ class FileWatch:
                 with self.quiet():
                     handler(self, cell, args)
         elif event in _SPAWN or event == "socket.connect":
-            cell = self.active()
+            cell = self.active() or self._of_magic()
             if cell is not None:
                 with self.quiet():
                     self._external(cell, event, args)
@@ -299,7 +347,19 @@ class FileWatch:
             if os.path.isfile(path):
                 self.read(cell, path)
         if cell.tree is None:
+            self.system.drain(cell.events)
             cell.tree = self.scan()
+            self._keep_small(cell, cell.tree)
+            self.system.drain()  # our own reading
+
+    def _keep_small(self, cell: CellFiles, tree: dict[str, tuple[int, ...]]) -> None:
+        left = _KEPT_AT_MOST
+        for key, (size, *_) in tree.items():
+            path = self.path(key)
+            if size > _SMALL or size > left or key in cell.found or not self._watched(path):
+                continue
+            left -= size
+            cell.kept[key] = self.state(path, keep=True)
 
     def scan(self) -> dict[str, tuple[int, ...]]:
         """Signatures of all files below the notebook's folder, for children that write unseen."""

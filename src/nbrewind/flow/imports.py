@@ -44,7 +44,9 @@ class ImportWatch:
         self.make_again: Callable[[str], bool] = lambda name: False
         """Rebuilds a module that the notebook made by hand, if it knows one of that name."""
         self.outer: list[str] = []
-        """Installed modules imported since the list was last emptied, but for those that others import."""
+        """Modules that cells imported since the list was last emptied, but for those that others import."""
+        self.by_cell: Callable[[], bool] = lambda: True
+        """Whether the import under way is a cell's doing, and not the front end's."""
         self._under_way = threading.local()
         self._finding: set[str] = set()
 
@@ -96,10 +98,10 @@ class ImportWatch:
 
     @contextlib.contextmanager
     def _importing(self, name: str) -> Iterator[None]:
-        """What only a helper file imports, the notebook imports."""
+        """Note an import that no installed module's import caused; what a helper file imports counts too."""
         installed = not is_local_module(name)
         above: list[str] = self._under_way.__dict__.setdefault("names", [])
-        if installed and not above:
+        if not above and self.by_cell():
             self.outer.append(name)
         if installed:
             above.append(name)

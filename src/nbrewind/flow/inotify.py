@@ -33,7 +33,9 @@ class Events:
 
     opened: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
-    """Files made, removed, renamed or written."""
+    """Files made, removed, renamed or written, and folders made or removed."""
+    created: set[str] = field(default_factory=set)
+    """Those of them that were not there before."""
     listed: set[str] = field(default_factory=set)
     """Folders that were opened to be read."""
     overflow: bool = False
@@ -68,9 +70,9 @@ class Inotify:
             if mark >= 0:
                 self.folders[mark] = folder
 
-    def drain(self) -> Events:
-        """Take all events that there are."""
-        found = Events()
+    def drain(self, earlier: Events | None = None) -> Events:
+        """Take all events that there are, after ``earlier`` ones."""
+        found = earlier if earlier is not None else Events()
         if not self.available or os.getpid() != self._pid:
             return found
         grown = False
@@ -103,19 +105,22 @@ class Inotify:
         if folder is None or mask & _IGNORED:
             return False
         path = os.path.join(folder, name) if name else folder
-        if mask & _ISDIR:
-            if mask & _OPEN:
-                found.listed.add(path)
-            if mask & _CHANGE and mask & (_CREATE | _MOVED_TO):
-                self._made(path, found)
-            return bool(mask & _CHANGE)
+        if mask & _ISDIR and mask & _OPEN:
+            found.listed.add(path)
         if mask & _CHANGE:
+            if mask & _CREATE and path not in found.changed:
+                found.created.add(path)
             found.changed.add(path)
-        elif mask & _OPEN:
+            if mask & _ISDIR and mask & (_CREATE | _MOVED_TO):
+                self._made(path, found)
+            return bool(mask & _ISDIR)
+        elif mask & _OPEN and not mask & _ISDIR:
             found.opened.add(path)
         return False
 
     def _made(self, folder: str, found: Events) -> None:
         """A new folder is watched too late to tell of what was put into it at once."""
-        for parent, _, files in os.walk(folder):
-            found.changed.update(os.path.join(parent, name) for name in files)
+        for parent, folders, files in os.walk(folder):
+            new = {os.path.join(parent, name) for name in (*folders, *files)} - found.changed
+            found.created |= new
+            found.changed |= new

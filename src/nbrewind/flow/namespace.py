@@ -26,6 +26,9 @@ class Tracker(Protocol):
     def parked_names(self) -> list[str]:
         """Names not moved in yet; a read of the set of names."""
 
+    def in_order(self, names: list[str]) -> list[str]:
+        """Names in the order of a plain dict that they were bound in."""
+
     def discard(self, name: str) -> None:
         """Drop a parked value without reading it."""
 
@@ -94,7 +97,8 @@ class Namespace(dict[str, Any]):
     def _names(self) -> list[str]:
         live = self.live_names()
         known = set(live)
-        return [name for name in self.tracker.parked_names() if name not in known] + live
+        parked = [name for name in self.tracker.parked_names() if name not in known]
+        return self.tracker.in_order(parked + live)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())

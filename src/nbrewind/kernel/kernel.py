@@ -147,7 +147,9 @@ class RewindKernel(IPythonKernel):
     ) -> dict[str, Any]:
         """Run or restore one cell; silent and unhistoried requests leave no record."""
         REPORT.set(None)
-        recorded = store_history and not silent
+        # An empty cell takes no number, and there is nothing to record.
+        empty = not code or code.isspace()
+        recorded = store_history and not silent and not empty
         plain = partial(
             super().do_execute,
             code,
@@ -158,9 +160,11 @@ class RewindKernel(IPythonKernel):
             cell_meta=cell_meta,
             cell_id=cell_id,
         )
-        if not recorded:
-            return await self._unrecorded(code, plain)
         meta = (cell_meta or {}).get("nbrewind") or {}
+        if not recorded:
+            if empty and not silent:
+                REPORT.set(CellReport(int(meta.get("index", -1)), cell_id or "", "skipped", "empty"))
+            return await self._unrecorded(code, plain)
         with self._cell_lock, self.interrupts.held():
             try:
                 self.rewind.start_over = ()

@@ -137,10 +137,10 @@ def _identities(trace: Trace, state: State) -> Iterable[str]:
 
 
 def names_digest(state: State) -> str:
-    """Digest of the set of user names."""
+    """Digest of the user's names, in the order in which iterating gives them."""
     from hashlib import blake2b
 
-    names = sorted(name for name in state.names if ":" not in name and not is_result(name))
+    names = (name for name in state.names if ":" not in name and not is_result(name))
     return blake2b("\n".join(names).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -222,8 +222,15 @@ class Memory:
     def parked_names(self) -> list[str]:
         """All parked names; a read of the set of names."""
         if not self.thread.quiet and self.cell is not None:
-            self.cell.iterated = True
-        return [name for name in self.names() if not dict.__contains__(self.namespace, name)]
+            self.cell.iterated = self.cell.results = True
+        names = [*RESULT_NAMES, *self.names()]
+        return [name for name in names if not dict.__contains__(self.namespace, name)]
+
+    def in_order(self, names: list[str]) -> list[str]:
+        """Names as a plain namespace would iterate them: as they were bound, IPython's own first."""
+        known = {name: place for place, name in enumerate(self.state.names)}
+        first = {*self.pinned, *_HISTORY, *RESULT_NAMES}
+        return sorted(names, key=lambda name: -1 if name in first else known.get(name, len(known)))
 
     def names(self) -> list[str]:
         """Parked user names, without reading anything."""
@@ -295,7 +302,8 @@ class Memory:
     def _bring(self, root: Root, version: Version) -> None:
         if version.image:
             try:
-                self.load(version.image, None if rules.on("R10") else root)
+                # Equal results of two runs of a cell have one image, and yet are two objects.
+                self.load(version.image, component_of(self.state, [root]) if rules.on("R10") else {root})
                 return
             except (NotStorable, MissingObject) as error:
                 reason = str(error)
@@ -309,14 +317,14 @@ class Memory:
                 f"{root} cannot be restored ({reason}); running its cells again did not rebuild it."
             )
 
-    def load(self, image: str, only: Root | None = None) -> None:
-        """Load a component; install only roots that are lazy and still point to it (R1)."""
+    def load(self, image: str, wanted: Collection[Root]) -> None:
+        """Load a component; install only ``wanted`` roots that are lazy and still point to it (R1)."""
         with self.own_work():
             values = images.load(self.store.get(image), self, self.store.get)
         roots = {
             root: version
             for root, version in self.state.names.items()
-            if version.image == image and (only is None or root == only)
+            if version.image == image and root in wanted
         }
         try:
             for root, version in roots.items():

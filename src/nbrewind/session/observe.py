@@ -76,6 +76,8 @@ class Observer:
         for root in attributes:
             self._add(roots, root)
         walks = self._walk(roots)
+        # A class made again under its old identity is a new object, however equal: the record brings it.
+        bound |= {root for root, taken in memory.world.identities.items() if not taken}
         groups = self._groups(walks)
         observed = Observed()
         for group in groups:

@@ -85,6 +85,7 @@ class Process:
         self.imports.install()
         self.imports.any_callbacks.append(self._imported)
         self.imports.make_again = self._make_module
+        self.imports.by_cell = self._importing
         self.hidden.named_modules = self._named_modules
         self.ambient.watch_environment(self._caused_by_user)
         self.ambient.watch_seeds("rng:random", random, "seed")
@@ -178,6 +179,15 @@ class Process:
             if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
                 return False
             if not name.startswith("<frozen") and self._is_user_frame(frame):
+                return True
+            frame = frame.f_back
+        return False
+
+    def _importing(self) -> bool:
+        """Whether a cell's code is above an import."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and not frame.f_code.co_filename.endswith(ABOVE_CELLS):
+            if self._is_user_frame(frame):
                 return True
             frame = frame.f_back
         return False

@@ -19,6 +19,7 @@ from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
+    ABSENT,
     CellError,
     CellReport,
     Delta,
@@ -130,7 +131,7 @@ class Recorder:
         cell, values = memory.park()
         running.seen, running.values = cell, values
         flags: list[str] = []
-        notes: list[str] = []
+        notes = self._take_in_unseen(files, before)
         own_result = f"_{count}"
         has_result = own_result in values
         aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}
@@ -383,6 +384,9 @@ class Recorder:
         alive = reachable(preview)
         gone |= {root for root in before.names if root.startswith("cls:") and root not in alive}
         names = {root: v for root, v in names.items() if not root.startswith("cls:") or root in alive}
+        # As they were bound: whoever iterates over the namespace meets them in this order.
+        place = {root: number for number, root in enumerate(running.values)}
+        names = dict(sorted(names.items(), key=lambda item: place.get(item[0], -1)))
         return Delta(
             names=names,
             deleted=tuple(sorted(gone)),
@@ -397,6 +401,39 @@ class Recorder:
         except LookupError:
             return False
 
+    def _take_in_unseen(self, files: CellFiles, before: State) -> list[str]:
+        """What children and C code changed: it counts as read and written where the old content is known.
+
+        Nobody tells whether it was read before it was changed.  Returns notes about the rest.
+        """
+        if files.tree is not None:
+            after = self.files.scan()
+            files.changed |= {key for key in after if files.tree.get(key) != after[key]}
+            files.changed |= files.tree.keys() - after.keys()
+        unknown = []
+        for key in sorted(files.changed - files.found.keys()):
+            state = self._before_unseen(key, files, before)
+            if state is None:
+                unknown.append(key)
+                continue
+            files.found[key] = state
+            if state.kind != "dir":
+                files.reads.setdefault(key, state)
+        if not unknown:
+            return []
+        names = ", ".join(unknown[:4])
+        return [f"what {names} held before is not known: running this cell again begins with what is there"]
+
+    def _before_unseen(self, key: str, files: CellFiles, before: State) -> FileState | None:
+        start = self.process.start
+        if key in files.created or (files.tree is not None and key not in files.tree):
+            return ABSENT
+        if key in before.files:
+            return before.files[key]
+        if key in self.layer.moved:
+            return start.found[key]
+        return files.kept.get(key)
+
     def _files_written(self, files: CellFiles, before: State) -> dict[str, FileState]:
         written: dict[str, FileState] = {}
         paths = dict.fromkeys([*files.found, *sorted(files.changed)])
@@ -407,10 +444,6 @@ class Recorder:
             known = before.files.get(key) or self.history.run.left.get(key)
             if known is not None and not equal(known, self.files.state(self.files.path(key))):
                 paths[key] = None
-        if files.tree is not None:
-            after = self.files.scan()
-            paths.update({key: None for key in after if files.tree.get(key) != after[key]})
-            paths.update({key: None for key in files.tree if key not in after})
         _, outputs = self.tasks.cell_files()
         paths.update({self.process.portable(path): None for path in outputs})
         for key in paths:

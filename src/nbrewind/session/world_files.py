@@ -132,15 +132,17 @@ class FileLayer:
             self.put(key, wanted)
         if not rules.on("R6"):
             return
-        for key, left in self.start.left.items():
-            if key in files or key in self.moved:
-                continue
-            found = self.start.found[key]
-            if equal(found, left):
-                continue
-            if equal(self.start.disk(key), left):
-                self.moved[key] = left
-                self.put(key, found)
+        aside = {key: found for key in self.start.left if (found := self._aside(key, files)) is not None}
+        for key, found in self._in_order(aside):
+            self.moved[key] = self.start.left[key]
+            self.put(key, found)
+
+    def _aside(self, key: str, files: dict[str, FileState]) -> FileState | None:
+        """What a leftover's path held in the start world, None where it stays as it is."""
+        found, left = self.start.found[key], self.start.left[key]
+        if key in files or key in self.moved or equal(found, left):
+            return None
+        return found if equal(self.start.disk(key), left) else None
 
     @staticmethod
     def _in_order(files: dict[str, FileState]) -> list[tuple[str, FileState]]:
@@ -158,9 +160,9 @@ class FileLayer:
 
     def put_back(self, files: dict[str, FileState]) -> None:
         """Leftovers that the run never reached stay where they were."""
-        for key, left in self.moved.items():
-            if key not in files:
-                self.put(key, left)
+        back = {key: left for key, left in self.moved.items() if key not in files}
+        for key, left in self._in_order(back):
+            self.put(key, left)
         self.moved.clear()
 
     def put(self, key: str, wanted: FileState) -> None:
