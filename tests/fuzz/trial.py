@@ -84,12 +84,15 @@ class _Steps:
         self.plains = 0
         self.left: dict[str, str] = {}
         """What the run before left on disk."""
+        self.at_first: dict[str, str] = {}
+        """What was there before the first run."""
 
     def all(self, only: str = "") -> None:
         fuzzed = self.fuzzed
         cells, edited = fuzzed.cells, fuzzed.edited
         plain = self.plain(cells, {}, {})
         self.world({}, everything=True)
+        self.at_first = folders.tree(self.trial.case)
         self.judge("audit", plain, self.ours("audit", cells, {}))
         if only in ("", "unedited"):
             same = self.ours("repeat", cells, {})
@@ -174,7 +177,8 @@ class _Steps:
         """What is on disk but for what an earlier run left there and this one never came to (R6)."""
         kept = dict(result.files)
         for name, content in self.left.items():
-            untouched = name not in reference.files or step == "middle"
+            first = self.at_first.get(name)
+            untouched = name not in reference.files or step == "middle" or reference.files[name] == first
             if kept.get(name) == content and untouched:
                 kept.pop(name)
                 if name in reference.files:

@@ -72,3 +72,8 @@ def test_a_producer_that_gives_something_else_is_told(lab: Lab) -> None:
 
 def test_without_r5_a_generator_cannot_come_back(lab: Lab) -> None:
     lab.breaks_without("R5", GENERATOR, {3: "b=next(g)+100"}, execute=[3], expect=["b==103"])
+
+
+def test_an_error_that_comes_again_on_the_way_is_not_shown(lab: Lab) -> None:
+    notebook = Notebook(["def walk():\n    yield i\na=walk()\nb=[next(a,None)]", "z=1"], raises=(0,))
+    lab.check(notebook, {1: "for item in a:\n    break\nz=d"}, skip=[0], execute=[1])

@@ -89,3 +89,29 @@ def test_a_listing_and_a_probe(lab: Lab) -> None:
 
 def test_without_r7_a_variable_goes_unseen(lab: Lab) -> None:
     lab.breaks_without("R7", MODE, env={"NB_MODE": "prod"}, execute=[0, 1], expect=["r=='PROD'"])
+
+
+def test_setting_what_is_set_already_is_a_write(lab: Lab) -> None:
+    again = "os.environ['NBR_Q']='1'"
+    lab.check(
+        Notebook(["import os", again, again, "r=1"]),
+        {3: "r=os.environ.get('NBR_Q')"},
+        skip=[0, 1, 2],
+        expect=["r=='1'"],
+    )
+
+
+def test_removing_what_is_not_there_is_a_write(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import os", "x=1", "os.environ.pop('NBR_Q',None)", "r=1"]),
+        {1: "os.environ['NBR_Q']='1'", 3: "r=os.environ.get('NBR_Q')"},
+        skip=[0],
+        expect=["r is None"],
+    )
+
+
+def test_seeding_again_alike_is_a_write(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import random\nrandom.seed(5)", "random.seed(7)", "random.seed(7)"], seeded=("random",)
+    )
+    lab.check(notebook, skip=[0, 1, 2])

@@ -73,3 +73,38 @@ def test_helpers_that_restored_cells_imported_are_loaded(lab: Lab) -> None:
         execute=[1],
         expect=["x is True"],
     )
+
+
+def test_a_module_imported_twice_is_there_after_either(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import sys", "import hh", "import hh", "x=hh.A", "z=1"], files={"hh.py": "A=1"}),
+        {4: "z='hh' in sys.modules"},
+        skip=[0, 1, 2, 3],
+        expect=["z is True"],
+    )
+
+
+def test_the_notebooks_own_module_is_a_value(lab: Lab) -> None:
+    lab.check(
+        Notebook(["w=[9,3]", "import __main__", "w", "z=1"]),
+        {3: "z=(_ is w, __main__.w is w)"},
+        skip=[0, 1, 2],
+        expect=["z==(True,True)"],
+    )
+
+
+def test_a_reloaded_module_has_other_objects(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "import importlib, hh\nfrom hh import T\nt=T()",
+                "importlib.reload(hh);",
+                "from hh import T",
+                "z=1",
+            ],
+            files={"hh.py": "class T: pass\nREG=[]"},
+        ),
+        {3: "z=(isinstance(t,T), type(t) is hh.T, T is hh.T)"},
+        skip=[0, 2],
+        expect=["z==(False,False,True)"],
+    )

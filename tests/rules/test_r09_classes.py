@@ -184,3 +184,12 @@ def test_a_class_defined_twice_alike_comes_back(lab: Lab) -> None:
         skip=[0, 1, 2],
         expect=["c is True"],
     )
+
+
+def test_attributes_of_a_class_keep_their_order(lab: Lab) -> None:
+    lab.check(
+        Notebook(["class b: pass", "b=type('D',(b,),{'n':0})", "z=1"]),
+        {2: "z=list(vars(b))"},
+        skip=[0, 1],
+        expect=["z==['n','__module__','__doc__']"],
+    )

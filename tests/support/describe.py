@@ -100,7 +100,7 @@ class Walk:
 
     def importable(self, obj):
         """Things known by a name that any process can import: described by that name."""
-        if isinstance(obj, types.ModuleType):
+        if isinstance(obj, types.ModuleType) or type(obj).__name__ == "MainModule":
             return ["module", obj.__name__]
         if not isinstance(obj, type | types.FunctionType | types.BuiltinFunctionType):
             return None

@@ -76,6 +76,7 @@ class Ambient:
         self.baseline: dict[str, str] = {}
         self.baseline_values: dict[str, Any] = {}
         self.env_reads: dict[str, str | None] = {}
+        self.env_writes: set[str] = set()
         self.recording = False
         self.seeded: set[str] = set()
         """RNG items whose state at cell start was thrown away by a seed call."""
@@ -236,9 +237,13 @@ class Ambient:
         return next((item for item in self.items if item.key == key), None)
 
     def watch_environment(self, is_user: Callable[[], bool]) -> None:
-        """Reads of variables raise no event: wrap the mapping's look-up (R7)."""
+        """Reads of variables raise no event: wrap the mapping's look-up (R7).
+
+        Writes are noted too: one that changes nothing here does where the variable is another.
+        """
         kind: Any = type(os.environ)
         original_get, original_has = kind.__getitem__, kind.__contains__
+        original_set, original_delete = kind.__setitem__, kind.__delitem__
         ambient = self
 
         def note(mapping: Any, name: Any) -> None:
@@ -254,8 +259,18 @@ class Ambient:
             note(mapping, name)
             return original_has(mapping, name)
 
-        kind.__getitem__ = getitem
-        kind.__contains__ = contains
+        def setitem(mapping: Any, name: Any, value: Any) -> None:
+            original_set(mapping, name, value)
+            if ambient.recording and isinstance(name, str) and is_user():
+                ambient.env_writes.add(name)
+
+        def delitem(mapping: Any, name: Any) -> None:
+            original_delete(mapping, name)
+            if ambient.recording and isinstance(name, str) and is_user():
+                ambient.env_writes.add(name)
+
+        kind.__getitem__, kind.__contains__ = getitem, contains
+        kind.__setitem__, kind.__delitem__ = setitem, delitem
 
     def watch_seeds(self, key: str, module: Any, name: str) -> None:
         """A seed call throws the generator's state away: it cuts the dependency on it."""
@@ -282,7 +297,7 @@ class Ambient:
         """Start to record a cell; ``state`` is the snapshot before it."""
         self.start = state
         self.seeded = set()
-        self.env_reads = {}
+        self.env_reads, self.env_writes = {}, set()
         self.recording = True
 
     def end(self) -> None:

@@ -16,7 +16,7 @@ import struct
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import (
     BuiltinFunctionType,
@@ -34,6 +34,7 @@ from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow.names import is_local_module, package_of, reference
+from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import Digest, Root
 
@@ -42,6 +43,9 @@ RECURSION = 200_000
 
 class World(Protocol):
     """What a walk needs to know of the notebook's process."""
+
+    reloads: Mapping[str, str]
+    """Modules that a cell loaded again, and by which: their objects are others than before."""
 
     def class_root(self, cls: type) -> Root:
         """The root of a class that the notebook made (R9)."""
@@ -160,6 +164,8 @@ class Walk:
         package = package_of(module_name)
         if package not in ("builtins", "__main__"):
             self.deps.add("lib:" + package)
+        if self.world is not None and module_name in self.world.reloads:
+            self.text(b"g", self.world.reloads[module_name])
 
 
 _BOUNDARY = (type, ModuleType, CodeType, FrameType, TracebackType)
@@ -391,8 +397,8 @@ def made_by_hand(name: str) -> str:
     return f"module {name!r} was made by hand and has no file"
 
 
-def _module(walk: Walk, obj: ModuleType) -> None:
-    name = obj.__name__
+def _module(walk: Walk, obj: ModuleType | MainModule) -> None:
+    name: str = obj.__name__
     if sys.modules.get(name) is not obj or (
         getattr(obj, "__spec__", None) is None and name not in ("__main__", "builtins")
     ):
@@ -402,7 +408,8 @@ def _module(walk: Walk, obj: ModuleType) -> None:
                 walk.visit(value)
         return
     walk.text(b"@", name)
-    walk.module_dep(name)
+    if name != "__main__":
+        walk.module_dep(name)
 
 
 def _is_notebook_class(cls: type) -> bool:
@@ -610,7 +617,7 @@ def _resolve(cls: type) -> Handler:
     if handler is None:
         if issubclass(cls, type):
             handler = _class
-        elif issubclass(cls, ModuleType):
+        elif issubclass(cls, ModuleType | MainModule):
             handler = _module
         elif kinds.is_instance_kind(cls):
             handler = kinds.instance

@@ -12,12 +12,17 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from nbrewind.flow.code import hash_parts
+from nbrewind.model import State
+
 HIDDEN = "process:"
 """How the keys of hidden state begin."""
+RELOADED = "the loaded module "
+"""How the label of a module begins whose code a cell ran anew."""
 
 _SETTERS = {
     "umask": "the file mode mask",
@@ -141,3 +146,15 @@ def _made_by_hand() -> set[str]:
         for name, module in list(sys.modules.items())
         if isinstance(module, ModuleType) and getattr(module, "__spec__", None) is None
     }
+
+
+def hidden_version(key: str, trace_key: str) -> str:
+    """What cannot be compared is as its cell made it from what that read."""
+    return hash_parts("process", key, trace_key)
+
+
+def reloads(state: State, now: Iterable[str] = (), trace_key: str = "") -> dict[str, str]:
+    """Modules that cells up to ``state`` loaded again, and those that the cell of ``trace_key`` did."""
+    begin = HIDDEN + RELOADED
+    found = {key[len(begin) :]: v.digest for key, v in state.ambient.items() if key.startswith(begin)}
+    return found | {name: hidden_version(begin + name, trace_key) for name in now}

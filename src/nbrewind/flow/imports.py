@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from nbrewind.flow.names import is_local_module, take_baseline
+from nbrewind.flow.names import BASELINES, is_local_module, take_baseline
 
 Callback = Callable[[ModuleType], None]
 
@@ -45,6 +45,10 @@ class ImportWatch:
         """Rebuilds a module that the notebook made by hand, if it knows one of that name."""
         self.outer: list[str] = []
         """Modules that cells imported since the list was last emptied, but for those that others import."""
+        self.reloaded: list[str] = []
+        """Modules whose code ran anew since the list was last emptied: what they define are other objects."""
+        self.before_reload: Callable[[], None] = lambda: None
+        """Loads what refers to the objects that are about to be replaced."""
         self.by_cell: Callable[[], bool] = lambda: True
         """Whether the import under way is a cell's doing, and not the front end's."""
         self._under_way = threading.local()
@@ -86,8 +90,14 @@ class ImportWatch:
             original = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                again = fullname in BASELINES
+                if again and self.by_cell():
+                    self.before_reload()
+                    self.reloaded.append(fullname)
                 with self._importing(fullname):
                     original(module)
+                if again:
+                    BASELINES[fullname] = dict(vars(module))
                 self._imported(module)
 
             try:

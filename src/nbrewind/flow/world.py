@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ class World:
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
+        self.reloads: Mapping[str, str] = {}
         self.classes: dict[str, type] = {}
         self._roots: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
         self.new_classes: list[str] = []

@@ -311,7 +311,7 @@ class RewindKernel(IPythonKernel):
 
         shell = self.shell
         assert shell is not None
-        with capture_output(), self.interrupts.open():
+        with capture_output(), self._no_tracebacks(shell), self.interrupts.open():
             if shell.should_run_async(source, transformed_cell=self.rewind.transform(source)):
                 result = await shell.run_cell_async(
                     source, store_history=False, silent=True, transformed_cell=self.rewind.transform(source)
@@ -320,6 +320,16 @@ class RewindKernel(IPythonKernel):
                 result = shell.run_cell(source, store_history=False, silent=True)
         found: BaseException | None = result.error_before_exec or result.error_in_exec
         return found
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _no_tracebacks(shell: Any) -> Iterator[None]:
+        """A cell that raised raises again, and front ends are told past the captured streams."""
+        shell._showtraceback = lambda *args: None
+        try:
+            yield
+        finally:
+            del shell._showtraceback
 
     def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
         """The cell's report travels with the reply."""

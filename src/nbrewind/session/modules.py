@@ -119,7 +119,7 @@ def prepare_baselines(modules: set[str]) -> None:
         parts = name.split(".")
         for length in range(1, len(parts) + 1):
             module = sys.modules.get(".".join(parts[:length]))
-            if isinstance(module, ModuleType):
+            if isinstance(module, ModuleType) and module.__name__ != "__main__":
                 take_baseline(module)
 
 

@@ -14,6 +14,7 @@ from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content, deep
+from nbrewind.flow.hidden import reloads
 from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
 from nbrewind.session.memory import Memory
@@ -55,15 +56,17 @@ class Observer:
         taken: Iterable[Root] | None = None,
         attributes: Iterable[Root] = (),
         save: bool = True,
+        reloaded: Mapping[str, str] | None = None,
     ) -> Observed:
         """Walk ``values`` (the touched roots' objects) and all that they are linked to.
 
         ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the
         cell (a write even if equal, R1); ``mutated`` ones must count as written although their
         digest may be equal; ``creator`` identifies new classes and handles; ``taken`` are
-        identities still in use.
+        identities still in use; ``reloaded`` are modules loaded again, those of ``before`` by default.
         """
         memory = self.memory
+        memory.world.reloads = dict(reloads(before) if reloaded is None else reloaded)
         memory.world.begin_pass(creator, taken if taken is not None else ())
         touched = {root for root in values if root in before.names and root not in bound} | set(reads)
         attributes = list(attributes)

@@ -86,6 +86,7 @@ class Process:
         self.imports.any_callbacks.append(self._imported)
         self.imports.make_again = self._make_module
         self.imports.by_cell = self._importing
+        self.imports.before_reload = self._load_all
         self.hidden.named_modules = self._named_modules
         self.ambient.watch_environment(self._caused_by_user)
         self.ambient.watch_seeds("rng:random", random, "seed")
@@ -182,6 +183,13 @@ class Process:
                 return True
             frame = frame.f_back
         return False
+
+    def _load_all(self) -> None:
+        """What is parked refers to objects of modules by name: after a reload those are others."""
+        with self.memory.own_work():
+            for name in self.memory.names():
+                with contextlib.suppress(NBRewindError):  # told when somebody touches it
+                    self.memory.materialise(name)
 
     def _importing(self) -> bool:
         """Whether a cell's code is above an import."""

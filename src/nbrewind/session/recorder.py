@@ -17,6 +17,7 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
+from nbrewind.flow.hidden import reloads
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
     ABSENT,
@@ -177,6 +178,7 @@ class Recorder:
             count=count,
             taken=reachable(before, bound | deleted),
             attributes=attributes,
+            reloaded=reloads(before, self.process.imports.reloaded, trace_key),
         )
         notes += observed.notes
         identities = dict(self.memory.world.identities)
@@ -193,7 +195,8 @@ class Recorder:
             names=self._names_behind(running, read),
             trace_key=trace_key,
         )
-        imports = tuple(dict.fromkeys(self._imported()))
+        again = [name for name in before.imports if name in running.imports]
+        imports = tuple(dict.fromkeys([*again, *self._imported()]))
         delta = replace(delta, ambient=around.written, imports=imports)
         flags += around.flags
         notes += around.notes
@@ -372,7 +375,7 @@ class Recorder:
                 gone.add(root)
         wanted = {dep for v in names.values() for dep in v.deps if dep.startswith("mod:")}
         for root in {*wanted, *("mod:" + name for name in new_modules)}:
-            fresh = root not in before.names or root[4:] in new_modules
+            fresh = root not in trace.reads or root[4:] in new_modules
             if fresh and is_local_module(root[4:]):
                 names[root] = Version(
                     digest=modules.module_digest(root[4:]),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from nbrewind.flow.ambient import SECRET, freeze
 from nbrewind.flow.code import hash_parts
-from nbrewind.flow.hidden import HIDDEN
+from nbrewind.flow.hidden import HIDDEN, RELOADED, hidden_version
 from nbrewind.model import AmbientValue, Root, State
 from nbrewind.session.process import Process
 
@@ -66,7 +66,12 @@ def effects(
         for key, digest in after.items():
             if start.get(key) != digest:
                 _changed(process, key, digest, start, read, trace_key, found)
-        for label in process.hidden.changed(names):
+        # What the cell set without looking counts as changed, however equal: elsewhere it may not be.
+        for key in process.ambient.seeded | {"env:" + name for name in process.ambient.env_writes}:
+            if key not in found.written:
+                _set(process, key, found)
+        reloaded = [RELOADED + name for name in dict.fromkeys(process.imports.reloaded)]
+        for label in (*process.hidden.changed(names), *reloaded):
             _hidden(HIDDEN + label, trace_key, found)
     for key in before.ambient:
         if key.startswith("env:") and key not in after:
@@ -100,10 +105,27 @@ def _changed(
             found.written[key] = AmbientValue(digest, process.store.put(frozen))
 
 
+def _set(process: Process, key: str, found: Effects) -> None:
+    ambient = process.ambient
+    if key.startswith("env:") and SECRET.search(key):
+        found.flags.append("never")
+        return
+    value = ambient.value(key)
+    if key.startswith("env:"):
+        digest = "absent" if value is None else hash_parts(value)
+    else:
+        item = ambient.item(key)
+        digest = ambient.digest(item) if item is not None and ambient.available(item) else ""
+    base = key.startswith("env:") and ambient.is_base(key, digest)
+    frozen = freeze(value)
+    if frozen is not None and digest:
+        found.written[key] = AmbientValue("") if base else AmbientValue(digest, process.store.put(frozen))
+
+
 def _hidden(key: str, trace_key: str, found: Effects) -> None:
     """A change that cannot be put back: its version is what made it, and its cell always runs."""
     found.flags.append("process")
-    found.written[key] = AmbientValue(hash_parts("process", key, trace_key))
+    found.written[key] = AmbientValue(hidden_version(key, trace_key))
     found.notes.append(
         f"changes {key.removeprefix(HIDDEN)} of the process, which cannot be stored: it runs at every repeat"
     )

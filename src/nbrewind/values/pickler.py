@@ -25,6 +25,7 @@ from nbrewind.flow import code as codes
 from nbrewind.flow import digest as walks
 from nbrewind.flow import kinds
 from nbrewind.flow.names import reference
+from nbrewind.flow.namespace import MainModule
 from nbrewind.values import builders
 
 SMALL_BUFFER = 4096
@@ -218,8 +219,9 @@ def _class_body(cls: type, root: str) -> Any:
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
     items = walks.class_items(cls)
     # Placeholders give the entries their order; the state brings the values.
-    scope: dict[str, Any] = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    scope.update({name: None for name, _ in items if name not in scope})
+    named = {"__module__", "__doc__", "__slots__", *(name for name, _ in items)}
+    scope: dict[str, Any] = {name: None for name in cls.__dict__ if name in named}
+    scope |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     for name in ("__slots__", "__doc__"):
         if name in cls.__dict__:
             scope[name] = cls.__dict__[name]
@@ -269,7 +271,7 @@ def _namedtuple(root: str, cls: Any) -> Any:
     return builders.make_namedtuple, args, extra, None, None, builders.set_attributes
 
 
-def _module(world: DumpWorld, obj: ModuleType) -> Any:
+def _module(world: DumpWorld, obj: ModuleType | MainModule) -> Any:
     if sys.modules.get(obj.__name__) is not obj:
         raise NotStorable(f"module {obj.__name__!r} was made by hand")
     return builders.load_module, (obj.__name__,)
@@ -491,7 +493,7 @@ def _find(cls: type) -> Reducer:
         reducer = _class
     elif issubclass(cls, enum.Enum):
         reducer = _enum_member
-    elif issubclass(cls, ModuleType):
+    elif issubclass(cls, ModuleType | MainModule):
         reducer = _module
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = _array
