@@ -119,3 +119,14 @@ def test_the_debugger_answers(with_kernel: Callable[[Work], None]) -> None:
         assert (await kernel.run_cell("x=1", 0)).status == "ok"
 
     with_kernel(work)
+
+
+def test_a_defect_of_ours_is_answered(with_kernel: Callable[[Work], None]) -> None:
+    async def work(kernel: Kernel) -> None:
+        broken = "import nbrewind.session.prepare as ours\nkept, ours.compiled = ours.compiled, None"
+        await kernel.run_cell(broken, 0)
+        ran = await kernel.run_cell("x=1", 1)
+        assert ran.status == "error" and ran.ename == "NBRewindError"
+        assert "not callable" in ran.evalue and "report it" in ran.evalue
+
+    with_kernel(work)

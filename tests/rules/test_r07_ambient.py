@@ -115,3 +115,31 @@ def test_seeding_again_alike_is_a_write(lab: Lab) -> None:
         ["import random\nrandom.seed(5)", "random.seed(7)", "random.seed(7)"], seeded=("random",)
     )
     lab.check(notebook, skip=[0, 1, 2])
+
+
+def test_drawing_and_then_seeding_as_before_is_a_draw(lab: Lab) -> None:
+    again = "a=random.randint(0,100)\nrandom.seed(6)"
+    notebook = Notebook(
+        ["import random\nrandom.seed(4)", again, again, "c=random.choice([1,2,3,4])"], seeded=("random",)
+    )
+    lab.check(notebook, skip=[0, 1, 2, 3])
+
+
+def test_looking_at_the_state_of_a_generator_is_a_read(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import random\nrandom.seed(4)", "random.seed(0)", "c=3", "st=random.getstate()"], seeded=("random",)
+    )
+    lab.check(notebook, {1: "c=2"}, skip=[0, 2], execute=[3])
+
+
+def test_putting_the_state_of_a_generator_back_is_a_write(lab: Lab) -> None:
+    notebook = Notebook(
+        [
+            "import random\nrandom.seed(4)\nst=random.getstate()",
+            "x=1",
+            "random.setstate(st)",
+            "c=random.random()",
+        ],
+        seeded=("random",),
+    )
+    lab.check(notebook, {1: "x=random.random()"}, skip=[0, 2, 3], execute=[1])

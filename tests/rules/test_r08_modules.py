@@ -108,3 +108,62 @@ def test_a_reloaded_module_has_other_objects(lab: Lab) -> None:
         skip=[0, 2],
         expect=["z==(False,False,True)"],
     )
+
+
+def test_helpers_come_back_after_the_folder_was_left(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hh", "%cd -q sub", "z=1"], files={"hh.py": "A=1", "sub/x": ""}),
+        {2: "z=hh.A"},
+        skip=[0, 1],
+        execute=[2],
+    )
+
+
+CLASSES = {"hh.py": "class T:\n    size=3\n    class In:\n        q=1"}
+
+
+def test_attributes_of_importable_classes_are_inputs(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hh", "hh.T.size=9", "z=hh.T().size", "y=1"], files=CLASSES),
+        {1: "hh.T.In.q=8"},
+        skip=[0, 3],
+        execute=[1, 2],
+        expect=["z==3"],
+    )
+
+
+def test_attributes_of_importable_classes_come_back(lab: Lab) -> None:
+    lab.check(
+        Notebook(["from hh import T", "T.size=9", "t=T()", "y=1"], files=CLASSES),
+        {3: "y=(t.size, T().size, T.In.q)"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["y==(9,9,1)"],
+    )
+
+
+def test_methods_put_on_library_classes_come_back(lab: Lab) -> None:
+    define = "def f():\n    setattr(Counter,'low',property(lambda self: 3))"
+    lab.check(
+        Notebook(
+            [
+                "from collections import Counter",
+                "Counter.shout=lambda self: sorted(self)",
+                define,
+                "f()",
+                "z=1",
+            ]
+        ),
+        {4: "z=(Counter('ab').shout(), Counter().low)"},
+        skip=[0, 1, 2, 3],
+        execute=[4],
+    )
+
+
+def test_a_module_named_by_a_string_is_read(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import sys, hh", "hh.A=2", "z=sys.modules['hh'].A"], files={"hh.py": "A=1"}),
+        {1: "hh.A=3"},
+        skip=[0],
+        execute=[1, 2],
+    )

@@ -80,6 +80,8 @@ class Ambient:
         self.recording = False
         self.seeded: set[str] = set()
         """RNG items whose state at cell start was thrown away by a seed call."""
+        self.drawn: set[str] = set()
+        """RNG items that were used or looked at before a call threw their state away."""
         self.start: dict[str, str] = {}
         self._last: dict[str, tuple[bytes, str]] = {}
         """Item -> its value as bytes at the last look, and the digest of that value."""
@@ -272,34 +274,52 @@ class Ambient:
         kind.__getitem__, kind.__contains__ = getitem, contains
         kind.__setitem__, kind.__delitem__ = setitem, delitem
 
-    def watch_seeds(self, key: str, module: Any, name: str) -> None:
+    def watch_seeds(self, key: str, module: Any, *names: str) -> None:
         """A seed call throws the generator's state away: it cuts the dependency on it."""
-        original = getattr(module, name)
-        ambient = self
 
-        def seed(*args: Any, **kwargs: Any) -> Any:
-            if ambient.recording and (args or kwargs) and args[:1] != (None,) and key not in ambient.seeded:
-                item = ambient.item(key)
-                before = ambient.start.get(key, "")
-                if (item is not None and ambient.digest(item) == before) or not before:
-                    ambient.seeded.add(key)
-            return original(*args, **kwargs)
+        def note(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not self.recording or key in self.seeded or args[:1] == (None,) or not (args or kwargs):
+                return
+            item, before = self.item(key), self.start.get(key, "")
+            fresh = not before or (item is not None and self.digest(item) == before)
+            (self.seeded if fresh and key not in self.drawn else self.drawn).add(key)
 
-        seed.__name__ = seed.__qualname__ = name
-        seed.__module__ = module.__name__
-        seed.__doc__ = original.__doc__
-        setattr(module, name, seed)
-        baseline = BASELINES.get(module.__name__)
-        if baseline is not None:
-            baseline[name] = seed
+        for name in names:
+            _before(module, name, note)
+
+    def watch_looks(self, key: str, module: Any, name: str) -> None:
+        """Asking for a generator's state changes nothing and yet depends on it."""
+
+        def note(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self.recording and key not in self.seeded:
+                self.drawn.add(key)
+
+        _before(module, name, note)
 
     def begin(self, state: dict[str, str]) -> None:
         """Start to record a cell; ``state`` is the snapshot before it."""
         self.start = state
-        self.seeded = set()
+        self.seeded, self.drawn = set(), set()
         self.env_reads, self.env_writes = {}, set()
         self.recording = True
 
     def end(self) -> None:
         """Stop recording."""
         self.recording = False
+
+
+def _before(module: Any, name: str, note: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> None:
+    """Have ``note`` called with the arguments before a module's function is."""
+    original = getattr(module, name)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        note(args, kwargs)
+        return original(*args, **kwargs)
+
+    wrapper.__name__ = wrapper.__qualname__ = name
+    wrapper.__module__ = module.__name__
+    wrapper.__doc__ = original.__doc__
+    setattr(module, name, wrapper)
+    baseline = BASELINES.get(module.__name__)
+    if baseline is not None:
+        baseline[name] = wrapper

@@ -36,6 +36,11 @@ OWN_MAGICS = ("%rewind", "%audit")
 REPORT: ContextVar[CellReport | None] = ContextVar("report", default=None)
 """The report of the request in hand: a subshell's request must not take that of a running cell."""
 
+DEFECT = (
+    "nbrewind itself failed ({error}), and the cell was not run. This is a defect; please report it. "
+    "`%audit off` runs cells without nbrewind."
+)
+
 
 class RewindKernel(IPythonKernel):
     """What both kernels share; ``mode`` is the one difference."""
@@ -192,6 +197,13 @@ class RewindKernel(IPythonKernel):
             except KeyboardInterrupt:
                 self.rewind.abandon()
                 return self._failed("KeyboardInterrupt", "")
+            except Exception as error:
+                # A defect of ours: the front end gets a reply, and nothing is guessed.
+                if os.environ.get("NBREWIND_DEBUG"):
+                    raise
+                self.log.exception("nbrewind failed")
+                self.rewind.abandon()
+                return self._failed("NBRewindError", DEFECT.format(error=f"{type(error).__name__}: {error}"))
 
     async def _unrecorded(self, code: str, plain: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         try:
@@ -325,11 +337,11 @@ class RewindKernel(IPythonKernel):
     @contextlib.contextmanager
     def _no_tracebacks(shell: Any) -> Iterator[None]:
         """A cell that raised raises again, and front ends are told past the captured streams."""
-        shell._showtraceback = lambda *args: None
+        shown, shell._showtraceback = shell._showtraceback, lambda *args: None
         try:
             yield
         finally:
-            del shell._showtraceback
+            shell._showtraceback = shown
 
     def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
         """The cell's report travels with the reply."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -46,6 +47,10 @@ class Restored:
     messages: list[Message]
     error: CellError | None
     record: Record
+
+
+_BY_NAME = frozenset({"modules", "import_module", "__import__"})
+"""What code mentions that gets at modules by their names."""
 
 
 class Session:
@@ -208,7 +213,14 @@ class Session:
         self.process.bring()
         if report.reason != "forced":
             self._check_files()
-        modules.prepare_baselines(imports | self.process.modules_in_state())
+        if code is not None and names & _BY_NAME:
+            # Before the cell: `sys.modules['helper'].LIMIT` reads of a module what `helper.LIMIT` does.
+            imports |= {text for text in prepare.string_constants(code) if text in sys.modules}
+        in_reach = imports | self.process.modules_in_state()
+        modules.prepare_baselines(in_reach)
+        if code is not None and codes.stored_attributes(code):
+            values = [memory.live[name] for name in names if name in memory.live]
+            modules.prepare_classes(modules.named_classes(names, in_reach, values))
         loaded = modules.local_modules()
         running = Running(
             source,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 from nbrewind.flow.code import hash_parts, source_of_file
-from nbrewind.flow.names import BASELINES, is_local_module, take_baseline
+from nbrewind.flow.digest import CLASS_NOISE
+from nbrewind.flow.names import BASELINES, is_local_module, lookup, reference, take_baseline
 
 FIGURES = "attr:matplotlib.pyplot:<figures>"
 """The root of pyplot's registry of open figures, which every reader of pyplot reads."""
@@ -20,6 +23,10 @@ _ABSENT = object()
 _IGNORED = frozenset(
     {"__builtins__", "__file__", "__cached__", "__spec__", "__loader__", "__path__", "__warningregistry__"}
 )
+
+_HEAP = 1 << 9
+_CLASSES: dict[str, dict[str, Any]] = {}
+"""Attributes of importable classes before cells set any, by ``module:qualname``."""
 
 _LIBRARIES: dict[str, ModuleType] = {}
 """Imported modules known not to be local; thousands are loaded, and every cell asks."""
@@ -123,6 +130,36 @@ def prepare_baselines(modules: set[str]) -> None:
                 take_baseline(module)
 
 
+def named_classes(names: frozenset[str], modules: set[str], values: Iterable[Any]) -> set[type]:
+    """Importable classes that code may mean by ``names``: of these modules, and among these values."""
+    found = {value for value in values if isinstance(value, type)}
+    for name in modules:
+        held = vars(sys.modules[name]) if name in sys.modules else {}
+        found |= {held[key] for key in names & held.keys() if isinstance(held[key], type)}
+    # What cannot be assigned to needs no baseline.
+    return {cls for cls in found if cls.__flags__ & _HEAP and reference(cls) is not None}
+
+
+def prepare_classes(classes: Iterable[type]) -> None:
+    """Take baselines of classes that a cell is about to set attributes of."""
+    for cls in classes:
+        _CLASSES.setdefault(f"{cls.__module__}:{cls.__qualname__}", dict(vars(cls)))
+
+
+def patched_classes(packages: set[str]) -> dict[str, Any]:
+    """Attributes of classes of these packages that differ from their baseline: root -> value."""
+    found: dict[str, Any] = {}
+    for name, baseline in _CLASSES.items():
+        if name.partition(":")[0].partition(".")[0] not in packages:
+            continue
+        with contextlib.suppress(LookupError):
+            current = vars(lookup(*name.split(":", 1)))
+            for key, value in current.items():
+                if baseline.get(key, _ABSENT) is not value and key not in CLASS_NOISE:
+                    found[f"attr:{name}.{key}"] = value
+    return found
+
+
 def patched(modules: set[str]) -> dict[str, Any]:
     """Attributes of these modules that differ from their baseline: root -> value or absent mark."""
     found: dict[str, Any] = {}
@@ -158,21 +195,31 @@ def get_attribute(root: str) -> Any:
     """The value of an attribute root now; raises LookupError when it is gone."""
     if root == FIGURES:
         return open_figures()
-    module, _, name = root[5:].partition(":")
+    owner, name = _owner(root)
     try:
-        return vars(sys.modules[module])[name]
+        return vars(owner)[name]
     except KeyError:
         raise LookupError(root) from None
+
+
+def _owner(root: str) -> tuple[Any, str]:
+    """The module or class behind an attribute root, and the attribute's name."""
+    module, _, path = root[5:].partition(":")
+    qualname, _, name = path.rpartition(".")
+    loaded = sys.modules.get(module) or importlib.import_module(module)
+    return (lookup(module, qualname) if qualname else loaded), name
 
 
 def put_attribute(root: str, value: Any) -> None:
     """Set an attribute root."""
     if root == FIGURES:
         return  # unpickling a figure registers it with pyplot again
-    module, _, name = root[5:].partition(":")
-    loaded = sys.modules.get(module) or importlib.import_module(module)
-    take_baseline(loaded)
-    setattr(loaded, name, value)
+    owner, name = _owner(root)
+    if isinstance(owner, type):
+        prepare_classes([owner])
+    else:
+        take_baseline(owner)
+    setattr(owner, name, value)
 
 
 def reset_attribute(root: str) -> None:
@@ -180,15 +227,16 @@ def reset_attribute(root: str) -> None:
     if root == FIGURES:
         close_figures()
         return
-    module, _, name = root[5:].partition(":")
-    loaded = sys.modules.get(module)
-    if loaded is None:
+    module, _, path = root[5:].partition(":")
+    if module not in sys.modules:
         return
-    baseline = BASELINES.get(module, {})
+    owner, name = _owner(root)
+    known = _CLASSES if isinstance(owner, type) else BASELINES
+    baseline = known.get(f"{module}:{path.rpartition('.')[0]}" if isinstance(owner, type) else module, {})
     if name in baseline:
-        setattr(loaded, name, baseline[name])
-    elif name in vars(loaded):
-        delattr(loaded, name)
+        setattr(owner, name, baseline[name])
+    elif name in vars(owner):
+        delattr(owner, name)
 
 
 def open_figures() -> list[Any]:

@@ -89,7 +89,8 @@ class Process:
         self.imports.before_reload = self._load_all
         self.hidden.named_modules = self._named_modules
         self.ambient.watch_environment(self._caused_by_user)
-        self.ambient.watch_seeds("rng:random", random, "seed")
+        self.ambient.watch_seeds("rng:random", random, "seed", "setstate")
+        self.ambient.watch_looks("rng:random", random, "getstate")
         self.imports.when("numpy.random", self._numpy_random)
         self.adapters = load_adapters()
         owned: set[str] = set()
@@ -125,7 +126,8 @@ class Process:
 
     def _numpy_random(self, module: Any) -> None:
         """Its state at import is what the cell that imports it starts from."""
-        self.ambient.watch_seeds("rng:numpy", module, "seed")
+        self.ambient.watch_seeds("rng:numpy", module, "seed", "set_state")
+        self.ambient.watch_looks("rng:numpy", module, "get_state")
         item = self.ambient.item("rng:numpy")
         if item is not None and self.ambient.available(item):
             self.ambient.start.setdefault(item.key, self.ambient.digest(item))
@@ -236,14 +238,22 @@ class Process:
 
     def _import(self) -> None:
         """Importing may change what other modules do (colour maps, accessors): not only its own names."""
-        for name in self.state.imports:
-            if name in sys.modules:
-                continue
+        missing = [name for name in self.state.imports if name not in sys.modules]
+        if not missing:
+            return
+        path = list(sys.path)
+        # Cells may have left the notebook's folder since they imported from it.
+        sys.path.insert(1, str(self.root))
+        for name in missing:
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     importlib.import_module(name)
             except Exception as error:  # noqa: BLE001 - a module may raise anything; it is told
                 self.notes.append(f"{name} was imported before and cannot be now ({error})")
+        if sys.path == [path[0], str(self.root), *path[1:]]:
+            sys.path[:] = path
+        else:
+            sys.path.remove(str(self.root))
 
     def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
         ambient, state = self.ambient, self.state

@@ -316,6 +316,11 @@ class Recorder:
             for root, value in modules.patched(wanted).items()
             if root.rpartition(":")[2] in stored
         }
+        found.update(
+            (root, value)
+            for root, value in modules.patched_classes(packages).items()
+            if root.rpartition(".")[2] in stored
+        )
         found.update(modules.local_data(wanted))
         found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
         if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):

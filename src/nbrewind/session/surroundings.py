@@ -31,7 +31,9 @@ def random_reads(
     for item in ambient.items:
         if not item.random or not ambient.available(item):
             continue
-        if ambient.digest(item) == start.get(item.key) or item.key in ambient.seeded:
+        if item.key in ambient.seeded:
+            continue
+        if ambient.digest(item) == start.get(item.key) and item.key not in ambient.drawn:
             continue
         if item.key == "rng:random" and _engine_drew(read):
             continue
@@ -67,7 +69,8 @@ def effects(
             if start.get(key) != digest:
                 _changed(process, key, digest, start, read, trace_key, found)
         # What the cell set without looking counts as changed, however equal: elsewhere it may not be.
-        for key in process.ambient.seeded | {"env:" + name for name in process.ambient.env_writes}:
+        set_anew = process.ambient.seeded | process.ambient.drawn
+        for key in set_anew | {"env:" + name for name in process.ambient.env_writes}:
             if key not in found.written:
                 _set(process, key, found)
         reloaded = [RELOADED + name for name in dict.fromkeys(process.imports.reloaded)]
