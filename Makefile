@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.12    all tests, with another Python
 #   make public                    notebooks of public projects, against plain runs
 #   make test-slow                 the live kernel against a plain one, 300 random sessions
+#   make fuzz                      300 random notebooks and edits against plain runs
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
 
 PYTHON ?= python3
@@ -19,10 +20,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-slow public lint bench clean check-python
+.PHONY: help demo test test-slow fuzz public lint bench clean check-python
 
 help:
-	@echo "make demo | test | test-slow | public | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-slow | fuzz | public | lint | bench | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -51,6 +52,11 @@ test: $(TEST_ENV)/.done
 
 test-slow: $(TEST_ENV)/.done
 	NBREWIND_LIVE_EXAMPLES=300 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
+
+FUZZ_ARGS ?= --examples 300
+
+fuzz: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m tests.fuzz.run $(FUZZ_ARGS)
 
 lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check

@@ -167,3 +167,11 @@ def test_a_module_named_by_a_string_is_read(lab: Lab) -> None:
         skip=[0],
         execute=[1, 2],
     )
+
+
+def test_a_package_that_executes_modules_twice_is_not_reloaded(lab: Lab) -> None:
+    files = {
+        "twice.py": "import sys\nimport hh\nmodule = sys.modules['hh']\nmodule.__spec__.loader.exec_module(module)\n",
+        "hh.py": "A=1",
+    }
+    lab.check(Notebook(["import twice", "x=1"], files=files), {1: "x=twice.hh.A"}, skip=[0], execute=[1])

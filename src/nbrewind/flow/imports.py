@@ -47,12 +47,20 @@ class ImportWatch:
         """Modules that cells imported since the list was last emptied, but for those that others import."""
         self.reloaded: list[str] = []
         """Modules whose code ran anew since the list was last emptied: what they define are other objects."""
+        self._fresh: set[str] = set()
+        """Modules whose code ran since then; some packages execute their own twice when they are imported."""
         self.before_reload: Callable[[], None] = lambda: None
         """Loads what refers to the objects that are about to be replaced."""
         self.by_cell: Callable[[], bool] = lambda: True
         """Whether the import under way is a cell's doing, and not the front end's."""
         self._under_way = threading.local()
         self._finding: set[str] = set()
+
+    def begin(self) -> None:
+        """A cell starts."""
+        self.outer.clear()
+        self.reloaded.clear()
+        self._fresh.clear()
 
     def install(self) -> None:
         """Put the finder in front; idempotent."""
@@ -90,10 +98,11 @@ class ImportWatch:
             original = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                again = fullname in BASELINES
+                again = fullname in BASELINES and fullname not in self._fresh
                 if again and self.by_cell():
                     self.before_reload()
                     self.reloaded.append(fullname)
+                self._fresh.add(fullname)
                 with self._importing(fullname):
                     original(module)
                 if again:

@@ -243,8 +243,7 @@ class Session:
         with self.process.suspended():
             running.ambient = self.process.ambient.snapshot()
         self.process.hidden.begin(names)
-        self.process.imports.outer.clear()
-        self.process.imports.reloaded.clear()
+        self.process.imports.begin()
         self.running, self.process.recording, self._thread = running, True, threading.get_ident()
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
