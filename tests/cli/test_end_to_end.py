@@ -172,3 +172,14 @@ def test_engine_none_executes_without_a_cluster(nbrewind: Command, folder: Path)
     refused = nbrewind("repeat", path, "--json", "--engine", "none", "-o", "y.ipynb")
     assert refused.code == 1 and actions(refused.json) == ["restored", "failed", "skipped"]
     assert "--engine none" in refused.err
+
+
+def test_an_unchanged_repeat_runs_and_imports_nothing_at_its_end(nbrewind: Command, folder: Path) -> None:
+    marks = folder.parent / "marks.txt"
+    (folder / "helper.py").write_text(f"open({str(marks)!r}, 'a').write('imported ')\n")
+    source = f"import helper\nopen({str(marks)!r}, 'a').write('run ')\ngenerator = (i for i in [1])"
+    path = save_book(folder / "x.ipynb", source)
+    nbrewind("audit", path)
+    assert marks.read_text() == "imported run "
+    assert actions(nbrewind("repeat", path, "--json").json) == ["restored"]
+    assert marks.read_text() == "imported run "

@@ -138,6 +138,8 @@ class RewindKernel(IPythonKernel):
 
     def _at_exit(self) -> None:
         self.rewind.store.close()
+        # IPython empties the namespace now: what is parked stays where it is, and no cell runs for it.
+        vars(self.shell).pop("reset", None)
 
     async def do_execute(
         self,
@@ -206,10 +208,11 @@ class RewindKernel(IPythonKernel):
                 return self._failed("NBRewindError", DEFECT.format(error=f"{type(error).__name__}: {error}"))
 
     async def _unrecorded(self, code: str, plain: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        try:
-            self.rewind.catch_up(code)
-        except NBRewindError as error:
-            print(f"nbrewind: {error}", file=sys.stderr)
+        if not (code.lstrip().startswith(OWN_MAGICS) and "\n" not in code.strip()):  # ours look at no value
+            try:
+                self.rewind.catch_up(code)
+            except NBRewindError as error:
+                print(f"nbrewind: {error}", file=sys.stderr)
         with self.interrupts.open():
             return await plain()
 
