@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -174,12 +175,24 @@ def test_engine_none_executes_without_a_cluster(nbrewind: Command, folder: Path)
     assert "--engine none" in refused.err
 
 
-def test_an_unchanged_repeat_runs_and_imports_nothing_at_its_end(nbrewind: Command, folder: Path) -> None:
-    marks = folder.parent / "marks.txt"
-    (folder / "helper.py").write_text(f"open({str(marks)!r}, 'a').write('imported ')\n")
-    source = f"import helper\nopen({str(marks)!r}, 'a').write('run ')\ngenerator = (i for i in [1])"
+@pytest.fixture
+def untracked() -> Iterator[Path]:
+    """A file that is no state of any notebook: what is written there stays."""
+    place = Path("/dev/shm")
+    if not place.is_dir():
+        pytest.skip("needs /dev/shm")
+    path = place / f"nbrewind-test-{os.getpid()}"
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_an_unchanged_repeat_runs_and_imports_nothing_at_its_end(
+    nbrewind: Command, folder: Path, untracked: Path
+) -> None:
+    (folder / "helper.py").write_text(f"open({str(untracked)!r}, 'a').write('imported ')\n")
+    source = f"import helper\nopen({str(untracked)!r}, 'a').write('run ')\ngenerator = (i for i in [1])"
     path = save_book(folder / "x.ipynb", source)
     nbrewind("audit", path)
-    assert marks.read_text() == "imported run "
+    assert untracked.read_text() == "imported run "
     assert actions(nbrewind("repeat", path, "--json").json) == ["restored"]
-    assert marks.read_text() == "imported run "
+    assert untracked.read_text() == "imported run "
