@@ -77,3 +77,14 @@ def test_without_r5_a_generator_cannot_come_back(lab: Lab) -> None:
 def test_an_error_that_comes_again_on_the_way_is_not_shown(lab: Lab) -> None:
     notebook = Notebook(["def walk():\n    yield i\na=walk()\nb=[next(a,None)]", "z=1"], raises=(0,))
     lab.check(notebook, {1: "for item in a:\n    break\nz=d"}, skip=[0], execute=[1])
+
+
+def test_a_class_in_use_stays_the_object_that_it_is(lab: Lab) -> None:
+    cached = "import functools\n@functools.lru_cache\ndef f(v):\n    return v"
+    lab.check(
+        Notebook([cached, "f.cache_clear()\nclass Base: pass\nd=Base\nb=Base()", "z=1"]),
+        {2: "e=d\nz=(f(3), e is Base, type(b) is Base, f.cache_info().currsize)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["z==(3,True,True,1)"],
+    )

@@ -99,3 +99,7 @@ def test_an_empty_cell_takes_no_number(lab: Lab) -> None:
         execute=[4],
         expect=["y==3", "list(Out)==[2]"],
     )
+
+
+def test_inputs_of_restored_cells_are_as_ipython_keeps_them(lab: Lab) -> None:
+    lab.check(Notebook(["%precision 3", "x=1"]), {1: "x=(In[1], In[2][:2])"}, skip=[0], execute=[1])

@@ -59,8 +59,8 @@ _SPAWN = frozenset(
     }
 )
 _TREE_LIMIT = 20_000
-_SMALL, _KEPT_AT_MOST = 1 << 20, 32 << 20
-"""Bytes of a file, and of all files, that are kept before a child process starts."""
+_SMALL, _KEPT_AT_MOST, _FILES_AT_MOST = 1 << 20, 32 << 20, 256
+"""Bytes of a file, bytes of all and their number that are kept before a child process starts."""
 
 
 class CellFiles:
@@ -358,6 +358,8 @@ class FileWatch:
             path = self.path(key)
             if size > _SMALL or size > left or key in cell.found or not self._watched(path):
                 continue
+            if len(cell.kept) == _FILES_AT_MOST:
+                return
             left -= size
             cell.kept[key] = self.state(path, keep=True)
 

@@ -241,7 +241,7 @@ class RewindKernel(IPythonKernel):
         assert shell is not None
         count = self._count()
         if shell.history_manager is not None:
-            shell.history_manager.store_inputs(count, code, self.rewind.transform(code))
+            shell.history_manager.store_inputs(count, self.rewind.transform(code), code)
         for message in restored.messages:
             kind = message["type"]
             self._publish(kind, renumbered(message, count))

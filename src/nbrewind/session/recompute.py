@@ -37,6 +37,12 @@ async def recompute(session: Session, root: Root) -> None:
     memory.namespace.drop_shims()
     stash = {name: dict.pop(memory.namespace, name) for name in inside}
     live, held = dict(memory.live), dict(memory.held)
+    # Live values may refer to these very objects; classes that the cells make again stand back.
+    classes = {
+        name: cls
+        for name, cls in memory.world.classes.items()
+        if name in state.names and state.names[name].image and memory.is_live(name)
+    }
     with process.suspended():
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
     aside = contextlib.ExitStack()
@@ -66,6 +72,11 @@ async def recompute(session: Session, root: Root) -> None:
         for name, version in rebuilt_held.items():
             if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
                 memory.held[name] = version
+        for name, cls in classes.items():
+            made = memory.world.classes[name]
+            if made is not cls:
+                memory.world.register_class(name, cls)
+                _reclass(made, cls)
         dict.update(memory.namespace, stash)
         for name in shims:
             if not dict.__contains__(memory.namespace, name):
@@ -200,7 +211,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
 
 
 def _reclass(old: type, new: type) -> None:
-    """Live instances of a class that was made again take the new object (R5)."""
+    """Instances of one object of a class take another, equal one (R5)."""
     for obj in gc.get_referrers(old):
         if type(obj) is old:
             obj.__class__ = new
