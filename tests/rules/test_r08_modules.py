@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.notebooks import Lab, Notebook
 
 PATCH = Notebook(["import math", "math.floor=lambda x: 42", "r=math.floor(2.5)", "w=1"])
@@ -175,3 +176,41 @@ def test_a_package_that_executes_modules_twice_is_not_reloaded(lab: Lab) -> None
         "hh.py": "A=1",
     }
     lab.check(Notebook(["import twice", "x=1"], files=files), {1: "x=twice.hh.A"}, skip=[0], execute=[1])
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "from hh import double\nv=double(3)",
+        "from hh import *\nv=double(3)",
+        "import hh as other\nv=other.double(3)",
+        "def f():\n    import hh\n    return hh.double(3)\nv=f()",
+        "import importlib\nv=importlib.import_module('hh').double(3)",
+        "exec('from hh import double\\nv=double(3)')",
+        "class K:\n    def m(self):\n        from hh import double\n        return double(3)\nv=K().m()",
+    ],
+)
+def test_importing_what_is_loaded_already_reads_it(lab: Lab, reader: str) -> None:
+    """No event tells of the second import of a module; its file is an input of that cell all the same."""
+    lab.check(
+        Notebook(["import hh", reader, "w=1"], files={"hh.py": "def double(x): return 2*x"}),
+        {},
+        files={"hh.py": "def double(x): return 2*x+1"},
+        skip=[2],
+        execute=[0, 1],
+        expect=["v==7"],
+    )
+
+
+def test_a_function_that_imports_reads_what_it_imports_when_it_is_called(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            ["def f():\n    import hh\n    return hh.double(3)", "import hh", "v=f()", "w=1"],
+            files={"hh.py": "def double(x): return 2*x"},
+        ),
+        {},
+        files={"hh.py": "def double(x): return 2*x+1"},
+        skip=[0, 3],
+        execute=[1, 2],
+        expect=["v==7"],
+    )

@@ -351,6 +351,54 @@ def loaded_attributes(code: CodeType) -> frozenset[str]:
     )
 
 
+_BY_NAME = frozenset({"modules", "import_module", "__import__"})
+"""What code mentions that gets at modules by their names."""
+
+
+@lru_cache(maxsize=8192)
+def imports(code: CodeType) -> frozenset[str]:
+    """Modules that the code may import when it runs, by full name; also what ``from`` takes, which may be one.
+
+    Relative imports are left out: a notebook is in no package.
+    """
+    found: set[str] = set()
+    for inner in codes_of(code):
+        owner = ""
+        for op in dis.get_instructions(inner):
+            if op.opname == "IMPORT_NAME":
+                owner = str(op.argval)
+                found.add(owner)
+            elif op.opname == "IMPORT_FROM":
+                found.add(f"{owner}.{op.argval}")
+    names = attribute_names(code)
+    if names & _BY_NAME:
+        found.update(text for text in strings(code) if text.replace(".", "").isidentifier())
+    if names & {"exec", "eval"}:
+        for text in strings(code):
+            found |= _imports_of_text(text)
+    return frozenset(found)
+
+
+def _imports_of_text(text: str) -> set[str]:
+    """What a string imports if it is code."""
+    if "import" not in text:
+        return set()
+    try:
+        return set(imports(compile(text, "<string>", "exec", dont_inherit=True)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+
+
+def strings(code: CodeType) -> Iterator[str]:
+    """All strings in a code object's constants."""
+    for inner in codes_of(code):
+        for const in inner.co_consts:
+            if isinstance(const, str):
+                yield const
+            elif isinstance(const, tuple):
+                yield from (item for item in const if isinstance(item, str))
+
+
 def attribute_names(code: CodeType) -> frozenset[str]:
     """All names the code mentions, attributes included."""
     return frozenset(name for inner in codes_of(code) for name in inner.co_names)

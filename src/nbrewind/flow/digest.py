@@ -152,6 +152,14 @@ class Walk:
         if isinstance(module, str) and module != "__main__":
             self.module_dep(module)
 
+    def code_deps(self, code: CodeType) -> None:
+        """Depend on what the code imports when it runs: loaded by then, no import shows (R7)."""
+        for name in codes.imports(code):
+            package = package_of(name)
+            self.deps.add("lib:" + package)
+            if package not in sys.stdlib_module_names:
+                self.deps.add("mod:" + name)
+
     def handle(self, obj: Any, identity: str) -> None:
         """Meet a registered handle: a leaf that joins nothing (R4)."""
         self.text(b"H", identity)
@@ -341,6 +349,7 @@ def _cell(walk: Walk, obj: CellType) -> None:
 
 def _code(walk: Walk, obj: CodeType) -> None:
     walk.text(b"K", codes.code_digest(obj))
+    walk.code_deps(obj)
 
 
 def _named(walk: Walk, obj: Any) -> bool:
@@ -356,6 +365,7 @@ def _function(walk: Walk, obj: FunctionType) -> None:
     if _named(walk, obj) or not walk.number(obj):
         return
     walk.text(b"D", codes.code_digest(obj.__code__))
+    walk.code_deps(obj.__code__)
     walk.text(b"q", obj.__qualname__)
     walk.text(b"n", obj.__name__)
     walk.visit(obj.__module__)

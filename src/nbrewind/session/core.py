@@ -49,10 +49,6 @@ class Restored:
     record: Record
 
 
-_BY_NAME = frozenset({"modules", "import_module", "__import__"})
-"""What code mentions that gets at modules by their names."""
-
-
 class Session:
     """State, memory, files and history of one kernel process."""
 
@@ -213,9 +209,9 @@ class Session:
         self.process.bring()
         if report.reason != "forced":
             self._check_files()
-        if code is not None and names & _BY_NAME:
+        if code is not None:
             # Before the cell: `sys.modules['helper'].LIMIT` reads of a module what `helper.LIMIT` does.
-            imports |= {text for text in prepare.string_constants(code) if text in sys.modules}
+            imports |= {name for name in codes.imports(code) if name in sys.modules}
         in_reach = imports | self.process.modules_in_state()
         modules.prepare_baselines(in_reach)
         if code is not None and codes.stored_attributes(code):

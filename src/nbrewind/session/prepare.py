@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Iterator
 from types import CodeType
 
 from nbrewind import rules
@@ -52,11 +51,11 @@ def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None
         wanted |= {n for n in stored if n in memory.state.names and memory.state.names[n].finaliser}
     if "exec" in codes.global_names(code):
         # The code in the string may delete: names that are absent now count too.
-        wanted |= {word for text in string_constants(code) if "del" in text for word in _identifiers(text)}
+        wanted |= {word for text in codes.strings(code) if "del" in text for word in _identifiers(text)}
     if names & _FRAME_LIBRARIES:
-        words = {word for text in string_constants(code) for word in _identifiers(text)}
+        words = {word for text in codes.strings(code) for word in _identifiers(text)}
         wanted |= {word for word in words if word in memory.state.names}
-    if "run_line_magic" in names and any(text.startswith("reset") for text in string_constants(code)):
+    if "run_line_magic" in names and any(text.startswith("reset") for text in codes.strings(code)):
         wanted.update(memory.names())
     for name in sorted(wanted):
         memory.prefault(name)
@@ -85,16 +84,6 @@ def _loaded_by_functions(memory: Memory, name: str) -> bool:
         for value in memory.live.values()
         if hasattr(value, "__code__") and isinstance(value.__code__, CodeType)
     )
-
-
-def string_constants(code: CodeType) -> Iterator[str]:
-    """All strings in a code object's constants."""
-    for inner in codes.codes_of(code):
-        for const in inner.co_consts:
-            if isinstance(const, str):
-                yield const
-            elif isinstance(const, tuple):
-                yield from (item for item in const if isinstance(item, str))
 
 
 def _identifiers(text: str) -> list[str]:

@@ -156,6 +156,8 @@ class Recorder:
         libs = {"lib:" + name.partition(".")[0] for name in running.imports}
         if "get_ipython" in running.names:
             libs.add("lib:IPython")
+        # A module that is loaded already is read by importing it again, and nothing else shows that.
+        libs |= {"mod:" + name for name in running.imports}
         read = expand(before, set(cell.reads) | libs)
         new_modules = modules.local_modules() - running.loaded
         trace = self._trace(running, cell, read, before, files, flags, new_modules)
