@@ -89,8 +89,9 @@ class Nursery:
         seeded: Sequence[str] = (),
         libraries: bool = False,
         entropy: int = 1,
+        force: Sequence[int] = (),
     ) -> Result:
-        """Runs cells in one new kernel of this mode.
+        """Runs cells in one new kernel of this mode; starts over as a headless repeat does (R5).
 
         Raises:
             Died: the process ended, or ran into its time limit.
@@ -114,6 +115,7 @@ class Nursery:
             "result": str(result),
             "entropy": entropy,
             "seeded": list(seeded),
+            "force": list(force),
             "expression": compare.describe_expression(str(folder), seeded),
         }
         template = self._template(libraries)
@@ -125,6 +127,17 @@ class Nursery:
             said = log.read_text(errors="replace")[-3000:] if log.exists() else ""
             raise Died(f"{mode} kernel ended: {said}")
         found = json.loads(result.read_text(encoding="utf-8"))
+        if not set(found["start_over"]) <= set(force):
+            return self.run(
+                mode,
+                cells,
+                folder,
+                env=env,
+                seeded=seeded,
+                libraries=libraries,
+                entropy=entropy,
+                force=sorted({*force, *found["start_over"]}),
+            )
         described = found["described"]
         if described["status"] != "ok":
             raise Died(f"{mode} kernel cannot be described: {described}")

@@ -138,7 +138,7 @@ class Life:
                 cell["source"],
                 metadata={
                     "cellId": cell["id"],
-                    "nbrewind": {"index": i, "force": False, "tags": cell["tags"]},
+                    "nbrewind": {"index": i, "force": i in request["force"], "tags": cell["tags"]},
                 },
             )
             for i, cell in enumerate(request["cells"])
@@ -150,9 +150,13 @@ class Life:
             await self.execute("", history=False, expressions={"e": f"__import__({library!r}) and None"})
         files = folders().tree(Path(request["folder"]))
         answer = await self.execute("", history=False, expressions={"e": request["expression"]})
+        again = set()
         if self.mode != "plain":
+            again = {c for run in runs for c in (run["report"] or {}).get("start_over", ())}
+            again |= set(self.kernel.rewind.start_over)
             self.kernel.rewind.store.close()
-        return {"runs": runs, "files": files, "described": answer["reply"]["user_expressions"]["e"]}
+        described = answer["reply"]["user_expressions"]["e"]
+        return {"runs": runs, "files": files, "described": described, "start_over": sorted(again)}
 
     async def execute(
         self,

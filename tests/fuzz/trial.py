@@ -84,6 +84,9 @@ class _Steps:
         self.plains = 0
         self.left: dict[str, str] = {}
         """What the run before left on disk."""
+        self.asked: dict[int, tuple[Sequence[Cell], Mapping[str, str | None], Mapping[str, str]]] = {}
+        """What each plain run ran."""
+        self.references: list[Result] = []
         self.at_first: dict[str, str] = {}
         """What was there before the first run."""
 
@@ -123,7 +126,14 @@ class _Steps:
         for name, text in files.items():
             change(self.trial.case / name, text)
 
-    def plain(self, cells: Sequence[Cell], files: Mapping[str, str | None], env: Mapping[str, str]) -> Result:
+    def plain(
+        self,
+        cells: Sequence[Cell],
+        files: Mapping[str, str | None],
+        env: Mapping[str, str],
+        *,
+        entropy: int = 1,
+    ) -> Result:
         self.plains += 1
         # As long as the name of the other folder: texts may hold a path's length.
         folder = self.trial.home / f"pla{self.plains}"
@@ -131,9 +141,12 @@ class _Steps:
         for name, text in files.items():
             change(folder / name, text)
         try:
-            return self.run("plain", cells, folder, env, 1)
+            result = self.run("plain", cells, folder, env, entropy)
         except Died as end:
             raise Unfit(str(end)) from end
+        self.asked[id(result)] = cells, files, env
+        self.references.append(result)
+        return result
 
     def ours(self, mode: str, cells: Sequence[Cell], env: Mapping[str, str]) -> Result:
         return self.run(mode, cells, self.trial.case, env, 1 if mode == "audit" else 2)
@@ -153,6 +166,25 @@ class _Steps:
 
     # -- judging -------------------------------------------------------------------------------------
     def judge(self, step: str, reference: Result, result: Result) -> None:
+        left = dict(self.left)
+        found = self.differences(step, reference, result)
+        if found and self.draws(reference, left):
+            self.finding.counts["drawn"] += 1
+            return
+        self.finding.wrong += [f"{step}: {line}" for line in found]
+        self.finding.actions[step] = result.actions
+
+    def draws(self, reference: Result, left: dict[str, str]) -> bool:
+        """Whether a plain run that began with other random states differs too: nothing to compare with then."""
+        now, self.left = self.left, left
+        try:
+            other = self.plain(*self.asked[id(reference)], entropy=3)
+            return bool(self.differences("", reference, other))
+        finally:
+            self.left = now
+
+    def differences(self, step: str, reference: Result, result: Result) -> list[str]:
+        """Everything in which a run is not as a plain one."""
         found = compare.values(reference.described, result.described)
         found += folders.differences(reference.files, self.without_leftovers(step, reference, result))
         for index, (a, b) in enumerate(zip(reference.runs, result.runs, strict=True)):
@@ -160,7 +192,12 @@ class _Steps:
             if left != right:
                 found.append(f"output {index}: {str(left)[:300]} in the reference, {str(right)[:300]} here")
             ends = [
-                (r.status, r.ename, r.evalue if r.ename != "RecomputeFailed" else "", r.execution_count)
+                (
+                    r.status,
+                    r.ename,
+                    settled(r.evalue) if r.ename != "RecomputeFailed" else "",
+                    r.execution_count,
+                )
                 for r in (a, b)
             ]
             if ends[0] != ends[1]:
@@ -170,8 +207,7 @@ class _Steps:
                 for w in (b.report or {}).get("warnings", [])
                 if w.startswith("not recorded")
             ]
-        self.finding.wrong += [f"{step}: {line}" for line in found]
-        self.finding.actions[step] = result.actions
+        return found
 
     def without_leftovers(self, step: str, reference: Result, result: Result) -> dict[str, str]:
         """What is on disk but for what an earlier run left there and this one never came to (R6)."""
@@ -207,8 +243,13 @@ class _Steps:
 def shown(run: Ran) -> list[Any]:
     """Outputs; the file that a cell pretends to be in is named by the number of the process."""
     text = json.dumps(compare.outputs(run.messages))
-    found: list[Any] = json.loads(re.sub(r"/[\w/]*ipykernel_\d+/\d+\.py", "<cell>", text))
+    found: list[Any] = json.loads(re.sub(r"/[\w/]*ipykernel_\d+/\d+\.py", "<cell>", settled(text)))
     return found
+
+
+def settled(text: str) -> str:
+    """Where the stack ran out is told in other words from one process to the next."""
+    return re.sub(r"(maximum recursion depth exceeded)[\w ]*", r"\1", text)
 
 
 def change(path: Path, text: str | None) -> None:

@@ -88,3 +88,49 @@ def test_a_class_in_use_stays_the_object_that_it_is(lab: Lab) -> None:
         execute=[2],
         expect=["z==(3,True,True,1)"],
     )
+
+
+def test_a_value_of_asynchronous_cells_met_in_the_middle_of_a_cell(lab: Lab) -> None:
+    made = "@functools.cache\ndef c(v):\n    return v * 6\nawait asyncio.sleep(0)\nc(3)"
+    lab.check(
+        Notebook(["import asyncio, functools", made, "z=1"]),
+        {2: "c_=globals()['c']\nz=(c_(3), c_.cache_info().hits)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["z==(18,1)"],
+    )
+
+
+def test_what_belongs_to_the_event_loop_makes_a_headless_run_start_over(lab: Lab) -> None:
+    made = "async def f():\n    return 3\nt=asyncio.ensure_future(f())\nawait asyncio.sleep(0)"
+    notebook = Notebook(["import asyncio", made, "z=1"])
+    edit = {2: "z=await globals()['t']"}
+    lab.audit(notebook)
+    result = lab.run("repeat", notebook.edited(edit))
+    assert result.reports[2]["start_over"] == [1] and result.runs[2].ename == "RecomputeFailed"
+    again = lab.run("repeat", notebook.edited(edit), force=[1], expect=["z==3"])
+    assert not again.untrue and again.actions == ["restored", "executed", "executed"]
+
+
+def test_what_shares_objects_with_a_module_comes_back(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            ["import string\nw=[3,6]", "d=(v*2 for v in w)", "string.box=w", "g=next(d)", "z=1"],
+        ),
+        {4: "z=list(d)"},
+        skip=[0, 1, 2, 3],
+        execute=[4],
+        expect=["z==[12]", "string.box is w"],
+    )
+
+
+def test_only_cells_since_it_could_not_be_stored_run_again(lab: Lab) -> None:
+    """The function is stored before its coroutine joins it: who made it, and when, does not matter."""
+    notebook = Notebook(["async def a():\n    return 2\nb=9", "x=a()", "z=1"])
+    lab.check(
+        notebook,
+        {0: "async def a():\n    return 2\nb=6", 2: "z=await x"},
+        skip=[1],
+        execute=[0, 2],
+        expect=["z==2"],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.notebooks import Lab, Notebook
 
 PATCH = Notebook(["import math", "math.floor=lambda x: 42", "r=math.floor(2.5)", "w=1"])

@@ -357,7 +357,7 @@ _BY_NAME = frozenset({"modules", "import_module", "__import__"})
 
 @lru_cache(maxsize=8192)
 def imports(code: CodeType) -> frozenset[str]:
-    """Modules that the code may import when it runs, by full name; also what ``from`` takes, which may be one.
+    """Modules that the code may import when it runs, by full name; also what ``from`` takes (it may be one).
 
     Relative imports are left out: a notebook is in no package.
     """

@@ -134,12 +134,12 @@ class RewindClient(NotebookClient):
         """As in nbclient, but what was done before an error is finished and kept first."""
         if reset_kc and self.owns_km:
             await self._async_cleanup_kernel()
-        try:
-            await self._one_run(**kwargs)
-        except _StartOver as again:
-            self._forced = self._forced | again.cells
-            await self._one_run(**kwargs)
-        return self.nb
+        while True:
+            try:
+                await self._one_run(**kwargs)
+                return self.nb
+            except _StartOver as again:  # with more cells forced each time
+                self._forced = self._forced | again.cells
 
     execute = run_sync(async_execute)
 

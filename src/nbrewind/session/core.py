@@ -25,7 +25,7 @@ from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
 from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
-from nbrewind.session import modules, prepare
+from nbrewind.session import beside, modules, prepare
 from nbrewind.session.history import History
 from nbrewind.session.losses import told
 from nbrewind.session.memory import PATIENCE, CellReads
@@ -412,16 +412,24 @@ class Session:
                 f"{root} has to be rebuilt by running its cells again, which a thread cannot do while a cell "
                 f"runs. Name {root} in the cell itself."
             )
-        coroutine = self.rebuild(root)
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            return
-        coroutine.close()
-        raise RecomputeFailed(
-            f"{root} has to be rebuilt by running asynchronous cells again, which is not possible inside a "
-            f"running cell. Name {root} in the cell itself, or run its cells first."
-        )
+        from nbrewind.session.recompute import asynchronous, producers
+
+        if asynchronous(self, root):
+            before = set(self.memory.live)
+            try:
+                beside.run(self.rebuild(root))
+            except beside.StillBound:
+                for made in self.memory.live.keys() - before:
+                    self.memory.drop(made)
+                self.start_over = producers(self, root)
+                raise RecomputeFailed(
+                    f"{root} belongs to the event loop, and has to be rebuilt by running asynchronous cells "
+                    f"again, which is not possible inside a running cell. Name {root} in the cell itself, or "
+                    "run its cells first."
+                ) from None
+        else:
+            with contextlib.suppress(StopIteration):
+                self.rebuild(root).send(None)
 
     async def _rebuild_needed(self, code: CodeType | None) -> None:
         """Rebuild opaque values that the cell's static closure names, before it starts."""
@@ -455,7 +463,7 @@ class Session:
         Raises:
             RecomputeFailed: they are not known, or did not do what they did before.
         """
-        from nbrewind.session.recompute import recompute
+        from nbrewind.session.recompute import producers, recompute
 
         if not rules.on("R5"):
             raise RecomputeFailed(f"{root} cannot be restored, and recomputation is switched off.")
@@ -468,8 +476,10 @@ class Session:
         try:
             await recompute(self, root)
         except RecomputeFailed as error:
-            self.start_over = error.cells
+            self.start_over = error.cells or producers(self, root)
             raise
+        if not self.memory.is_live(root):
+            self.start_over = producers(self, root)
 
     def _check_files(self) -> None:
         """A cell must not run over files that are not those of S.

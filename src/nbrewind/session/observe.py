@@ -220,7 +220,8 @@ class Observer:
             image = "unsaved"
         chain: tuple[str, ...] = (record,)
         if opaque:
-            earlier = dict.fromkeys(one for version in old.values() for one in version.chain)
+            # What was stored before is loaded: only from there on cells have to run again.
+            earlier = dict.fromkeys(one for v in old.values() if v.opaque for one in v.chain)
             chain = (*[one for one in earlier if one != record], record)
             named = next(reason for reason in reasons.values() if reason)
             shown = [root for root in group if ":" not in root and not is_result(root)]

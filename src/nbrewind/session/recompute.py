@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,27 @@ from nbrewind.session.recorder import key_of_trace
 
 if TYPE_CHECKING:
     from nbrewind.session.core import Session
+
+
+def asynchronous(session: Session, root: Root) -> bool:
+    """Whether cells that have to run again for ``root`` wait at their top level.
+
+    Raises:
+        RecomputeFailed: its cells are unknown here.
+    """
+    codes = (
+        prepare.compiled(session.transform(record.source), session.compile_flags())
+        for _, record, _ in _steps(session, root)
+    )
+    return any(code is not None and code.co_flags & inspect.CO_COROUTINE for code in codes)
+
+
+def producers(session: Session, root: Root) -> tuple[int, ...]:
+    """Indices of the cells that have to run again for ``root``, as far as they are known."""
+    try:
+        return tuple(commit.index for commit, _, _ in _steps(session, root) if commit.index >= 0)
+    except RecomputeFailed:
+        return ()
 
 
 async def recompute(session: Session, root: Root) -> None:
@@ -186,6 +208,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         record=record.id,
         count=commit.execution_count,
         taken=keep,
+        attributes=[root for root in record.delta.names if root.startswith("attr:")],
         save=False,
     )
     after = apply_delta(before, record.delta, commit.execution_count)
