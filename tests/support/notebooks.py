@@ -89,6 +89,8 @@ class Lab:
         self.home = folder
         self.folder = folder / "case"
         self.numbers = 0
+        self.tags: dict[str, tuple[str, ...]] = {}
+        """Tags of cells, by cell id."""
 
     # -- one run -----------------------------------------------------------------------------------
     def run(
@@ -127,7 +129,11 @@ class Lab:
             for index, (cell_id, source) in enumerate(cells):
                 runs.append(
                     await kernel.run_cell(
-                        source, index, cell_id=cell_id, tags=("raises-exception",), force=index in force
+                        source,
+                        index,
+                        cell_id=cell_id,
+                        tags=("raises-exception", *self.tags.get(cell_id, ())),
+                        force=index in force,
                     )
                 )
                 if index in between:

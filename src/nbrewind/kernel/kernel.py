@@ -22,6 +22,7 @@ from nbrewind.errors import NBRewindError, RecomputeFailed, StoreError
 from nbrewind.flow.items import Item
 from nbrewind.flow.namespace import MainModule
 from nbrewind.kernel import shell_state
+from nbrewind.kernel.celltags import CellTags
 from nbrewind.kernel.interrupts import Interrupts
 from nbrewind.kernel.magics import register
 from nbrewind.kernel.outputs import OutputTap, renumbered
@@ -63,6 +64,7 @@ class RewindKernel(IPythonKernel):
         super().__init__(**kwargs)
         self._cell_lock = threading.RLock()
         self.interrupts = Interrupts()
+        self.tags = CellTags(self.rewind.options.notebook)
         self.tap = OutputTap(self.session)
         self._connect()
 
@@ -185,7 +187,7 @@ class RewindKernel(IPythonKernel):
                     index=int(meta.get("index", -1)),
                     cell_id=cell_id or "",
                     force=bool(meta.get("force")),
-                    tags=meta.get("tags") or (),
+                    tags=meta["tags"] if "tags" in meta else self.tags.of(cell_id),
                 )
                 REPORT.set(report)
                 self.rewind.report = report

@@ -33,6 +33,7 @@ from nbrewind.session.options import Options
 from nbrewind.session.process import Process
 from nbrewind.session.recorder import Message, Outcome, Recorder, Running
 from nbrewind.session.refusal import from_outside, refused
+from nbrewind.session.tags import PURE, must_run
 from nbrewind.session.world_files import equal
 from nbrewind.store import Store
 
@@ -76,6 +77,8 @@ class Session:
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
         self.start_over: tuple[int, ...] = ()
+        self.tags: frozenset[str] = frozenset()
+        """Tags of the present cell."""
         """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
         self.forced = False
         self.unrecorded: list[str] = []
@@ -104,12 +107,16 @@ class Session:
     ) -> tuple[Record | None, CellReport]:
         """Whether a record holds; the report says what differs where none does."""
         report = CellReport(index=index, cell_id=cell_id, action="executed", reason="")
+        self.tags = frozenset(tags)
         if self.mode != "repeat" or not self.audit:
             report.reason = "audit"
             return None, report
         if force or self.forced:
             self.forced = False
             report.reason = "forced"
+            return None, report
+        report.reason = must_run(self.tags)
+        if report.reason:
             return None, report
         self.settle()
         if EVERY_CELL in self.state.ambient:
@@ -146,14 +153,15 @@ class Session:
 
     def _refused(self, record: Record) -> str:
         """Why a record is never a hit now, empty where its trace decides."""
-        if self.options.strict and "nondeterministic" in record.flags:
+        pure = PURE in self.tags
+        if self.options.strict and "nondeterministic" in record.flags and not pure:
             return "it read a clock or entropy (--strict)"
         if record.tasks:
             changed, missing = self.process.tasks.holds(record.tasks)
             if changed or missing:
                 return "a task of it is not the same any more"
         torn = "" if self.store.complete(record) else "the store misses part of its record"
-        return refused(record) or torn
+        return refused(record, pure=pure) or torn
 
     def restore(self, record: Record, report: CellReport, count: int) -> Restored:
         """Apply a record: the state changes, nothing is loaded."""
@@ -190,7 +198,7 @@ class Session:
             ("nondeterministic", "reads the clock or unseeded randomness: the recorded draw is reused"),
             ("external", "spoke to the outside (a child process or the network), which was not repeated"),
         ):
-            if flag in record.flags and (flag, record.source_key) not in self._said:
+            if flag in record.flags and PURE not in self.tags and (flag, record.source_key) not in self._said:
                 self._said.add((flag, record.source_key))
                 notes.append(text)
         return notes
@@ -230,6 +238,7 @@ class Session:
             names,
             loaded,
             {},
+            self.tags,
         )
         seen = memory.begin(shims="builtins" not in names and "__builtins__" not in names)
         if code is not None:

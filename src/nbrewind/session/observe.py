@@ -19,6 +19,7 @@ from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
 from nbrewind.session.memory import Memory
 from nbrewind.session.modules import get_attribute
+from nbrewind.session.tags import PRIVATE
 from nbrewind.values import images
 from nbrewind.values.pickler import keeps_order
 
@@ -56,6 +57,7 @@ class Observer:
         taken: Iterable[Root] | None = None,
         attributes: Iterable[Root] = (),
         save: bool = True,
+        private: bool = False,
         reloaded: Mapping[str, str] | None = None,
     ) -> Observed:
         """Walk ``values`` (the touched roots' objects) and all that they are linked to.
@@ -63,7 +65,8 @@ class Observer:
         ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the
         cell (a write even if equal, R1); ``mutated`` ones must count as written although their
         digest may be equal; ``creator`` identifies new classes and handles; ``taken`` are
-        identities still in use; ``reloaded`` are modules loaded again, those of ``before`` by default.
+        identities still in use; of ``private`` cells no value is stored; ``reloaded``
+        are modules loaded again, those of ``before`` by default.
         """
         memory = self.memory
         memory.world.reloads = dict(reloads(before) if reloaded is None else reloaded)
@@ -85,7 +88,7 @@ class Observer:
         observed = Observed()
         for group in groups:
             self._component(
-                group, walks, roots, before, bound, mutated, creator, record, count, save, observed
+                group, walks, roots, before, bound, mutated, creator, record, count, save, private, observed
             )
         return observed
 
@@ -185,6 +188,7 @@ class Observer:
         record: str,
         count: int,
         save: bool,
+        private: bool,
         observed: Observed,
     ) -> None:
         links = _links(group, walks)
@@ -200,6 +204,8 @@ class Observer:
         derived = any(walks[root].derived for root in group)
         opaque = any(reasons.values())
         old = {root: before.names[root] for root in group if root in before.names and root not in bound}
+        # What a cell is tagged for stays out of the store, whoever looks at it later.
+        private = private or any(version.opaque == PRIVATE for version in old.values())
         if not opaque and not derived and self._unchanged(group, old, digests, links, mutated):
             observed.unchanged.update(old)
             return
@@ -209,12 +215,15 @@ class Observer:
         for root, version in old.items():
             peers = {to_symbol(peer, before.results): link for peer, link in version.links.items()}
             observed.whole[to_symbol(root, before.results)] = Whole(version.digest, peers)
+        unknown = {root for root in group if opaque and reasons[root]}
+        if private:
+            opaque, reasons = True, dict.fromkeys(group, PRIVATE)
         image = ""
         if not opaque and save:
             try:
                 image = self._save(group, roots, before, count)
             except NotStorable as error:
-                opaque = True
+                opaque, unknown = True, set(group)
                 reasons = dict.fromkeys(group, str(error))
         elif not opaque:
             image = "unsaved"
@@ -229,7 +238,7 @@ class Observer:
         for root in group:
             walk = walks[root]
             digest = digests[root]
-            if opaque and reasons[root]:
+            if root in unknown:
                 digest = hash_parts("opaque", creator, to_symbol(root, before.results, count))
             elif derived and walk.derived:
                 digest = hash_parts("derived", creator, to_symbol(root, before.results, count))
@@ -243,7 +252,7 @@ class Observer:
                 opaque=(reasons[root] or "shares objects with what cannot be stored") if opaque else "",
                 chain=chain,
                 finaliser=walk.finaliser,
-                summary=summary(roots[root]),
+                summary=type(roots[root]).__name__ if private else summary(roots[root]),
             )
 
     @staticmethod
@@ -257,7 +266,9 @@ class Observer:
         if len(old) != len(group) or mutated.intersection(group):
             return False
         return all(
-            version.image and version.digest == digests[root] and version.links == links[root]
+            (version.image or version.opaque == PRIVATE)
+            and version.digest == digests[root]
+            and version.links == links[root]
             for root, version in old.items()
         )
 

@@ -16,6 +16,7 @@ from nbrewind.plan.algebra import apply_delta, from_symbol
 from nbrewind.plan.match import choose, label
 from nbrewind.session.history import inherited
 from nbrewind.session.refusal import refused
+from nbrewind.session.tags import PURE, must_run
 from nbrewind.session.world_files import StartWorld
 from nbrewind.store import Store
 
@@ -77,10 +78,16 @@ def plan_cells(
         count += 1
         key = codes.source_key(transform(cell.source))
         recorded = store.records(key)
-        records = [r for r in recorded if not refused(r) and store.complete(r)]
+        pure = PURE in cell.tags
+        records = [r for r in recorded if not refused(r, pure=pure) and store.complete(r)]
+        tagged = must_run(cell.tags)
+        if tagged:
+            records = []
         report = _one(index, cell, records, state, unknown, start, ids)
-        if recorded and not records and report[0].action == "executed":
-            report[0].reason = refused(recorded[0]) or "the store misses part of its record"
+        if tagged:
+            report[0].reason, report[0].changed_inputs = tagged, []
+        elif recorded and not records and report[0].action == "executed":
+            report[0].reason = refused(recorded[0], pure=pure) or "the store misses part of its record"
         record = report[1]
         reports.append(report[0])
         if record is None and not unknown:

@@ -48,6 +48,7 @@ from nbrewind.session.nondeterminism import nondeterministic_names
 from nbrewind.session.observe import Observed
 from nbrewind.session.process import Process
 from nbrewind.session.surroundings import effects, random_reads
+from nbrewind.session.tags import EXCUSED, NEVER, PURE
 from nbrewind.session.world_files import equal
 
 Message = dict[str, Any]
@@ -71,6 +72,7 @@ class Running:
     """Local modules that were imported before."""
     ambient: dict[str, str]
     """Digests of the ambient items before it."""
+    tags: frozenset[str] = frozenset()
     started: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
     """What was in the namespace at its end."""
@@ -132,6 +134,7 @@ class Recorder:
         cell, values = memory.park()
         running.seen, running.values = cell, values
         flags: list[str] = []
+        private = NEVER in running.tags
         notes = self._take_in_unseen(files, before)
         own_result = f"_{count}"
         has_result = own_result in values
@@ -180,6 +183,7 @@ class Recorder:
             count=count,
             taken=reachable(before, bound | deleted),
             attributes=attributes,
+            private=private,
             reloaded=reloads(before, self.process.imports.reloaded, trace_key),
         )
         notes += observed.notes
@@ -196,6 +200,7 @@ class Recorder:
             read=read,
             names=self._names_behind(running, read),
             trace_key=trace_key,
+            private=private,
         )
         again = [name for name in before.imports if name in running.imports]
         imports = tuple(dict.fromkeys([*again, *self._imported()]))
@@ -203,9 +208,14 @@ class Recorder:
         flags += around.flags
         notes += around.notes
         self._classify(running, cell, outcome, flags)
-        outputs = (
-            self.store.put(json.dumps(outcome.messages, sort_keys=True).encode()) if outcome.messages else ""
-        )
+        if PURE in running.tags:
+            flags = [flag for flag in flags if flag not in EXCUSED]
+        outputs, error = "", outcome.error
+        if private:
+            flags.append("private")
+            error = CellError(error.ename, "") if error is not None else None
+        elif outcome.messages:
+            outputs = self.store.put(json.dumps(outcome.messages, sort_keys=True).encode())
         record = Record(
             id=record_id,
             source_key=running.key,
@@ -213,7 +223,7 @@ class Recorder:
             trace=trace,
             delta=delta,
             outputs=outputs,
-            error=outcome.error,
+            error=error,
             seconds=outcome.seconds,
             created=time.time(),
             flags=tuple(dict.fromkeys(flags)),

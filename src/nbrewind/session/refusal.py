@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbrewind import rules
 from nbrewind.model import Record
+from nbrewind.session.tags import EXCUSED, NEVER
 
 _NEVER_REPLAYED = frozenset(
     {
@@ -65,16 +66,22 @@ def _packages(error: BaseException) -> set[str]:
     return found
 
 
-def replayable(record: Record) -> bool:
+def replayable(record: Record, *, pure: bool = False) -> bool:
     """Whether a recorded error may be shown again instead of running the cell (R12)."""
     assert record.error is not None
+    flags = set(record.flags) - (EXCUSED if pure else frozenset())
     return record.error.ename not in _NEVER_REPLAYED and not (
-        {"external", "files", "nondeterministic", "engine", "interrupted", "outside"} & set(record.flags)
+        {"external", "files", "nondeterministic", "engine", "interrupted", "outside"} & flags
     )
 
 
-def refused(record: Record) -> str:
-    """Why a record is never a hit, whatever its trace says; empty otherwise."""
+def refused(record: Record, *, pure: bool = False) -> str:
+    """Why a record is never a hit, whatever its trace says; empty otherwise.
+
+    ``pure`` says that the author excuses what the cell has to do with clocks and the outside.
+    """
+    if "private" in record.flags:
+        return f"it was tagged {NEVER}: nothing of it is stored"
     if "process" in record.flags:
         return next((note for note in record.notes if note.startswith("changes ")), "it changes the process")
     if "environment" in record.flags:
@@ -85,6 +92,6 @@ def refused(record: Record) -> str:
         return "a callback was running while it was recorded"
     if "never" in record.flags:
         return "it sets a secret"
-    if record.error is not None and rules.on("R12") and not replayable(record):
+    if record.error is not None and rules.on("R12") and not replayable(record, pure=pure):
         return "an error that may not come again"
     return ""

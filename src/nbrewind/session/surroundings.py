@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nbrewind.flow.ambient import SECRET, freeze
@@ -17,9 +18,15 @@ _ENGINES = frozenset({"lib:dask", "lib:distributed", "lib:parsl", "lib:ray"})
 class Effects:
     """What a cell did to its surroundings."""
 
+    keep: Callable[[bytes], str]
+    """Stores a value and gives its key."""
     written: dict[str, AmbientValue] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def _nowhere(value: bytes) -> str:
+    return ""
 
 
 def random_reads(
@@ -57,12 +64,14 @@ def effects(
     read: set[Root],
     names: frozenset[str],
     trace_key: str,
+    private: bool = False,
 ) -> Effects:
     """Ambient and hidden items that differ from ``start``, the digests before the cell.
 
-    ``names`` are those that the cell's code and the functions that it read mention.
+    ``names`` are those that the cell's code and the functions that it read mention; of ``private`` cells
+    no value is stored.
     """
-    found = Effects()
+    found = Effects(_nowhere if private else process.store.put)
     with process.suspended():
         after = process.ambient.snapshot()
         for key, digest in after.items():
@@ -105,7 +114,7 @@ def _changed(
         if frozen is None:
             _hidden(key, trace_key, found)
         else:
-            found.written[key] = AmbientValue(digest, process.store.put(frozen))
+            found.written[key] = AmbientValue(digest, found.keep(frozen))
 
 
 def _set(process: Process, key: str, found: Effects) -> None:
@@ -122,7 +131,7 @@ def _set(process: Process, key: str, found: Effects) -> None:
     base = key.startswith("env:") and ambient.is_base(key, digest)
     frozen = freeze(value)
     if frozen is not None and digest:
-        found.written[key] = AmbientValue("") if base else AmbientValue(digest, process.store.put(frozen))
+        found.written[key] = AmbientValue("") if base else AmbientValue(digest, found.keep(frozen))
 
 
 def _hidden(key: str, trace_key: str, found: Effects) -> None:
