@@ -215,3 +215,13 @@ def test_a_function_that_imports_reads_what_it_imports_when_it_is_called(lab: La
         execute=[1, 2],
         expect=["v==7"],
     )
+
+
+@pytest.mark.parametrize("cell", ["%%time\nimport hh\nhh.LIMIT=7", "exec('import hh\\nhh.LIMIT=7')"])
+def test_an_attribute_set_by_code_in_a_string(lab: Lab, cell: str) -> None:
+    lab.check(
+        Notebook([cell, "z=1"], files={"hh.py": "LIMIT=1"}),
+        {1: "import hh\nz=hh.LIMIT"},
+        execute=[1],
+        expect=["z==7"],
+    )

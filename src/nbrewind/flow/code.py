@@ -9,11 +9,13 @@ digest to Python's minor version.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dis
 import io
 import linecache
 import sys
 import tokenize
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType, FunctionType
@@ -252,13 +254,59 @@ def codes_of(code: CodeType) -> Iterator[CodeType]:
             yield from codes_of(const)
 
 
+_RUNS_TEXT = frozenset({"exec", "eval", "run_cell_magic", "run_line_magic", "run_cell", "ex"})
+"""What code mentions that runs strings: ``%%time`` makes one of the cell."""
+
+
+@lru_cache(maxsize=8192)
+def with_texts(code: CodeType) -> tuple[CodeType, ...]:
+    """A code object, all those nested in it, and those of the strings that it may run."""
+    found = list(codes_of(code))
+    if any(not _RUNS_TEXT.isdisjoint(inner.co_names) for inner in found):
+        for text in list(strings(code)):
+            unit = _unit(text)
+            if unit is not None:
+                found += with_texts(unit)
+    return tuple(found)
+
+
+def _unit(text: str) -> CodeType | None:
+    """A string as code, None if it is none."""
+    if text.isidentifier() or not text.strip():
+        return None
+    from IPython.core import inputtransformer2
+
+    manager: Any = inputtransformer2
+    for transform in (str, manager.TransformerManager().transform_cell):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), quiet():
+            unit: CodeType = compile(
+                transform(text), "<text>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            )
+            return unit
+    return None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Looking at code must not warn of it: running it does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def operations(code: CodeType) -> Iterator[dis.Instruction]:
+    """All instructions that the code may run."""
+    for inner in with_texts(code):
+        yield from dis.get_instructions(inner)
+
+
 @lru_cache(maxsize=8192)
 def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     deletes: set[str] = set()
     loads: set[str] = set()
     stores: set[str] = set()
     faults: set[str] = set()
-    for inner in codes_of(code):
+    for inner in with_texts(code):
         class_body = "__qualname__" in inner.co_names and not inner.co_flags & 0x2
         bound: set[str] = set()
         straight = True
@@ -318,7 +366,7 @@ def deletes_by_key(code: CodeType) -> bool:
     """Whether the code may delete names that it computes: ``del globals()[name]``."""
     if not global_names(code) & {"globals", "vars", "locals"}:
         return False
-    return any(op.opname == "DELETE_SUBSCR" for inner in codes_of(code) for op in dis.get_instructions(inner))
+    return any(op.opname == "DELETE_SUBSCR" for op in operations(code))
 
 
 _INDIRECT = frozenset(
@@ -331,7 +379,7 @@ def stored_attributes(code: CodeType) -> frozenset[str]:
     """Attribute names that the code sets or deletes, by statement or by a string it holds (R8)."""
     found: set[str] = set()
     indirect = bool(attribute_names(code) & _INDIRECT)
-    for inner in codes_of(code):
+    for inner in with_texts(code):
         for op in dis.get_instructions(inner):
             if op.opname in ("STORE_ATTR", "DELETE_ATTR"):
                 found.add(str(op.argval))
@@ -346,9 +394,7 @@ def stored_attributes(code: CodeType) -> frozenset[str]:
 def loaded_attributes(code: CodeType) -> frozenset[str]:
     """Attribute names that the code reads, and names that it imports from modules."""
     kinds = ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
-    return frozenset(
-        str(op.argval) for inner in codes_of(code) for op in dis.get_instructions(inner) if op.opname in kinds
-    )
+    return frozenset(str(op.argval) for op in operations(code) if op.opname in kinds)
 
 
 _BY_NAME = frozenset({"modules", "import_module", "__import__"})
@@ -362,7 +408,7 @@ def imports(code: CodeType) -> frozenset[str]:
     Relative imports are left out: a notebook is in no package.
     """
     found: set[str] = set()
-    for inner in codes_of(code):
+    for inner in with_texts(code):
         owner = ""
         for op in dis.get_instructions(inner):
             if op.opname == "IMPORT_NAME":
@@ -373,20 +419,7 @@ def imports(code: CodeType) -> frozenset[str]:
     names = attribute_names(code)
     if names & _BY_NAME:
         found.update(text for text in strings(code) if text.replace(".", "").isidentifier())
-    if names & {"exec", "eval"}:
-        for text in strings(code):
-            found |= _imports_of_text(text)
     return frozenset(found)
-
-
-def _imports_of_text(text: str) -> set[str]:
-    """What a string imports if it is code."""
-    if "import" not in text:
-        return set()
-    try:
-        return set(imports(compile(text, "<string>", "exec", dont_inherit=True)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
 
 
 def strings(code: CodeType) -> Iterator[str]:
@@ -401,4 +434,4 @@ def strings(code: CodeType) -> Iterator[str]:
 
 def attribute_names(code: CodeType) -> frozenset[str]:
     """All names the code mentions, attributes included."""
-    return frozenset(name for inner in codes_of(code) for name in inner.co_names)
+    return frozenset(name for inner in with_texts(code) for name in inner.co_names)
