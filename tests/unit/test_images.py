@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ def test_graphs_come_back_as_they_were(memory: Memory, values: list[Any]) -> Non
     loaded = saved(memory, **roots)
     assert canonical(list(loaded.values())) == canonical(list(roots.values()))
     assert [content_digest(value) for value in loaded.values()] == [content_digest(v) for v in roots.values()]
+
+
+@pytest.mark.skipif("__reduce__" not in itertools.chain.__dict__, reason="chains have no pickles here")
+def test_a_chain_at_its_end_is_at_its_end(memory: Memory) -> None:
+    begun, spent = itertools.chain([1], [2]), itertools.chain([1])
+    assert next(begun) == 1 and list(spent) == [1]
+    loaded = saved(memory, begun=begun, spent=spent, new=itertools.chain())
+    assert [len(loaded[name].__reduce__()) for name in ("spent", "new")] == [2, 3]
+    assert list(loaded["begun"]) == [2]
 
 
 DTYPES = ["?", "i1", "u2", "<i4", ">i4", "f2", "f4", "f8", "c16", "S3", "U3", "M8[s]", "m8[D]", "i4,f8", "O"]

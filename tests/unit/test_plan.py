@@ -122,8 +122,8 @@ def test_the_branch_wins_and_the_nearest_miss_is_told() -> None:
     assert choose([newest, older], state(x="1"), World())[0] is newest
     assert choose([newest, older], state(x="1"), World(), branch=frozenset({"old"}))[0] is older
     far = record("far", Trace(reads={"x": "3", "y": "3"}))
-    assert choose([far, older], state(x="2"), World()) == (None, ["name:x"])
-    assert choose([], State(), World()) == (None, ["source"])
+    assert choose([far, older], state(x="2"), World()) == (None, ["name:x"], older)
+    assert choose([], State(), World()) == (None, ["source"], None)
 
 
 NAMES = st.sampled_from("abcdef")

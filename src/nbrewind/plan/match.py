@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
@@ -90,7 +90,7 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
             if name in state.names or 0 < RESULT_NAMES.get(mark, 0) <= len(state.results):
                 yield f"name:{name} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
-            yield "names: the set of defined names"
+            yield "names: the set of defined names changed"
     if rules.on("R1"):
         for root, whole in trace.whole.items():
             resolved = from_symbol(root, state.results)
@@ -199,9 +199,29 @@ def label(root: Root) -> str:
     return f"package:{rest}"
 
 
+class Choice(NamedTuple):
+    """The record to apply, if there is one; else what differs from the nearest one, and that."""
+
+    record: Record | None
+    changed: list[str]
+    nearest: Record | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why this choice."""
+        if self.record is not None:
+            return "trace holds"
+        return "no record of this code" if self.changed == ["source"] else sentence(self.changed[0])
+
+
+def sentence(changed: str) -> str:
+    """A difference as words; those of names that are shared or defined differently are words already."""
+    return changed if " " in changed else f"{changed} changed"
+
+
 def choose(
     records: Sequence[Record], state: State, outside: Outside, *, branch: frozenset[str] = frozenset()
-) -> tuple[Record | None, list[str]]:
+) -> Choice:
     """The record to apply (R15) and, if there is none, what differs from the nearest one.
 
     ``records`` come newest first; those on the current ``branch`` win over the others.
@@ -209,11 +229,11 @@ def choose(
     ordered = sorted(records, key=lambda record: record.id not in branch)
     if not rules.on("R15"):
         ordered = list(reversed(records))
-    nearest: list[str] | None = None
+    changed, nearest = ["source"], None
     for record in ordered:
         found = differences(record.trace, state, outside)
         if not found:
-            return record, []
-        if nearest is None or len(found) < len(nearest):
-            nearest = found
-    return None, nearest if nearest is not None else ["source"]
+            return Choice(record, [])
+        if nearest is None or len(found) < len(changed):
+            changed, nearest = found, record
+    return Choice(None, changed, nearest)

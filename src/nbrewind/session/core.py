@@ -26,6 +26,7 @@ from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, S
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
 from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
 from nbrewind.session import beside, modules, prepare
+from nbrewind.session.explain import Explainer
 from nbrewind.session.history import History
 from nbrewind.session.losses import told
 from nbrewind.session.memory import PATIENCE, CellReads
@@ -77,6 +78,7 @@ class Session:
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
         self.start_over: tuple[int, ...] = ()
+        self.explain = Explainer(self.store, self.history.previous, self.history)
         self.tags: frozenset[str] = frozenset()
         """Tags of the present cell."""
         """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
@@ -129,18 +131,17 @@ class Session:
                 records.append(one)
             refused = refused or why
         while True:
-            record, changed = choose(records, self.state, self.process.start, branch=self.history.branch())
+            choice = choose(records, self.state, self.process.start, branch=self.history.branch())
+            record = choice.record
             if record is None or self._files_sound(record):
                 break
             records.remove(record)
             refused = refused or "the store misses part of its record"
-        if record is not None:
-            report.reason = "trace holds"
-        elif not records and refused:
+        if record is None and not records and refused:
             report.reason = refused
         else:
-            report.changed_inputs = changed
-            report.reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
+            report.changed_inputs = choice.changed
+            report.reason = self.explain.reason(choice, self.state)
         return record, report
 
     def _files_sound(self, record: Record) -> bool:
@@ -594,7 +595,7 @@ class Session:
         from nbrewind.session.planning import PlanCell, plan_cells
 
         cells = [PlanCell(record.source, commit.cell_id, ()) for commit, record, _ in self.history.commits]
-        return plan_cells(self.store, cells, self.process.start, self.transform)
+        return plan_cells(self.store, cells, self.process.start, self.transform, explainer=self.explain)
 
     def forget(self, commit_id: str = "") -> str:
         """Drop the record of a commit, the last one by default; returns the commit's id."""

@@ -14,6 +14,7 @@ from nbrewind.flow import code as codes
 from nbrewind.model import CellReport, Commit, Record, Root, Run, State
 from nbrewind.plan.algebra import apply_delta, from_symbol
 from nbrewind.plan.match import choose, label
+from nbrewind.session.explain import Explainer
 from nbrewind.session.history import inherited
 from nbrewind.session.refusal import refused
 from nbrewind.session.tags import PURE, must_run
@@ -42,7 +43,9 @@ def plan_notebook(
     run = inherited(runs[0], store) if runs else Run(id="")
     start = StartWorld(root.resolve(), run, store.digest_file, dict(os.environ))
     start.ignored = {str(store.path), notebook} if notebook else {str(store.path)}
-    return plan_cells(store, cells, start, manager.transform_cell, branch=store.branch(run))
+    return plan_cells(
+        store, cells, start, manager.transform_cell, branch=store.branch(run), explainer=Explainer(store, run)
+    )
 
 
 def plan_cells(
@@ -52,6 +55,7 @@ def plan_cells(
     transform: object,
     *,
     branch: Sequence[Commit] = (),
+    explainer: Explainer | None = None,
     flags: int = 0,
 ) -> list[CellReport]:
     """Walk the cells over the records; values of cells that must run are not known beforehand."""
@@ -65,6 +69,7 @@ def plan_cells(
         with contextlib.suppress(MissingObject):  # a damaged row
             previous[commit.index] = store.record(commit.record)
     ids = frozenset(record.id for record in previous.values())
+    explainer = explainer or Explainer(store, None)
     reports: list[CellReport] = []
     count = 0
     stopped = False
@@ -83,7 +88,7 @@ def plan_cells(
         tagged = must_run(cell.tags)
         if tagged:
             records = []
-        report = _one(index, cell, records, state, unknown, start, ids)
+        report = _one(index, cell, records, state, unknown, start, ids, explainer)
         if tagged:
             report[0].reason, report[0].changed_inputs = tagged, []
         elif recorded and not records and report[0].action == "executed":
@@ -91,7 +96,7 @@ def plan_cells(
         record = report[1]
         reports.append(report[0])
         if record is None and not unknown:
-            again = choose([r for r in recorded if "process" in r.flags], state, start, branch=ids)[0]
+            again = choose([r for r in recorded if "process" in r.flags], state, start, branch=ids).record
             if again is not None:
                 # It must run, for what it does to the process; its values will be what they were.
                 state = apply_delta(state, again.delta, count)
@@ -117,8 +122,10 @@ def _one(
     unknown: dict[Root, int],
     start: StartWorld,
     branch: frozenset[str],
+    explainer: Explainer,
 ) -> tuple[CellReport, Record | None]:
-    record, changed = choose(records, state, start, branch=branch)
+    choice = choose(records, state, start, branch=branch)
+    record = choice.record
     if record is None:
         for candidate in records:
             waits = sorted({unknown[r] for r in _read(candidate, state) if r in unknown})
@@ -129,8 +136,8 @@ def _one(
                 )
                 report.depends_on = waits
                 return report, None
-        reason = "no record of this code" if changed == ["source"] else f"{changed[0]} changed"
-        return CellReport(index, cell.cell_id, "executed", reason, changed_inputs=changed), None
+        reason = explainer.reason(choice, state)
+        return CellReport(index, cell.cell_id, "executed", reason, changed_inputs=choice.changed), None
     waits = sorted({unknown[root] for root in _read(record, state) if root in unknown})
     report = CellReport(index, cell.cell_id, "restored", "trace holds")
     report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]

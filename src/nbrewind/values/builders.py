@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import enum
 import importlib
+import itertools
 import linecache
 import marshal
 import sys
@@ -458,6 +459,13 @@ def make_closed_file(kind: str, name: str, mode: str) -> Any:
 def make_exhausted(over: Any) -> Any:
     """An iterator that has come to its end."""
     made = iter(over)
+    next(made, None)
+    return made
+
+
+def make_spent_chain() -> Any:
+    """A chain that has come to its end."""
+    made: Any = itertools.chain()
     next(made, None)
     return made
 

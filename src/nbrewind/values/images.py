@@ -51,7 +51,7 @@ def references(image: bytes) -> list[Digest]:
     Raises:
         MissingObject: the bytes are no image of a known version.
     """
-    return [digest for digests in _header(image).buffers for digest in digests]
+    return [digest for digests in header(image).buffers for digest in digests]
 
 
 def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any]:
@@ -61,12 +61,12 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
         NotStorable: the values cannot be rebuilt here; the message is the reason.
         MissingObject: an object is absent or damaged.
     """
-    header = _header(image)
-    buffers = [_whole([get(digest) for digest in digests]) for digests in header.buffers]
+    parts = header(image)
+    buffers = [_whole([get(digest) for digest in digests]) for digests in parts.buffers]
     builders.push(context)
     try:
         with deep():
-            loaded: dict[str, Any] = pickle.loads(header.stream, buffers=buffers)
+            loaded: dict[str, Any] = pickle.loads(parts.stream, buffers=buffers)
     except (NotStorable, MissingObject):
         raise
     except Exception as error:
@@ -76,7 +76,12 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
     return dict(loaded.items())
 
 
-def _header(image: bytes) -> Header:
+def header(image: bytes) -> Header:
+    """What an image is made of.
+
+    Raises:
+        MissingObject: the bytes are no image of a known version.
+    """
     if not image.startswith(MAGIC):
         raise MissingObject("an object that should be an image has another format")
     try:

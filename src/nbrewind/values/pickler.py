@@ -9,6 +9,7 @@ from __future__ import annotations
 import copyreg
 import enum
 import io
+import itertools
 import marshal
 import pickle
 import sys
@@ -471,6 +472,14 @@ def _iterator(world: DumpWorld, obj: Any) -> Any:
     return reduced
 
 
+def _chain(world: DumpWorld, obj: Any) -> Any:
+    """As ``_iterator``; later Pythons have no pickles of these at all."""
+    if "__reduce__" not in itertools.chain.__dict__:
+        return NotImplemented
+    reduced = obj.__reduce__()
+    return (builders.make_spent_chain, ()) if reduced[1:] == ((),) else reduced
+
+
 def _file(world: DumpWorld, obj: Any) -> Any:
     if kinds.is_closed_file(obj):
         return builders.make_closed_file, (type(obj).__name__, obj.name, str(getattr(obj, "mode", "r")))
@@ -527,6 +536,7 @@ _REDUCERS: dict[type, Reducer] = {
     BuiltinFunctionType: _builtin,
     weakref.ReferenceType: _weakref,
     property: _property,
+    itertools.chain: _chain,
     classmethod: _wrapped,
     staticmethod: _wrapped,
     memoryview: _memoryview,
