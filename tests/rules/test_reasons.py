@@ -20,7 +20,12 @@ from support.notebooks import Lab, Notebook
             "name:cfg differs at cfg.n",
         ),
         ("x=1", "len=max", "m=len([1,2])", "name:len is now defined"),
-        ("a=[1]; cfg=[a]", "a=[1]; cfg=[[1]]", "m=cfg[0] is a", "name:a and name:cfg are not shared any more"),
+        (
+            "a=[1]; cfg=[a]",
+            "a=[1]; cfg=[[1]]",
+            "m=cfg[0] is a",
+            "name:a and name:cfg are not shared any more",
+        ),
     ],
 )
 def test_the_first_difference(lab: Lab, first: str, edited: str, reader: str, reason: str) -> None:
