@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,29 +33,16 @@ def with_kernel(request: pytest.FixtureRequest, house: House, tmp_path: Path) ->
     return lambda work: asyncio.run(main(work))
 
 
-async def ask(kernel: Kernel, kind: str, content: dict[str, Any], channel: str = "shell") -> dict[str, Any]:
-    """The content of the reply to a request."""
-    message = kernel.client.session.msg(kind, content)
-    box = kernel._box(message)
-    getattr(kernel.client, f"{channel}_channel").send(message)
-    async with asyncio.timeout(60):
-        while True:
-            name, answer = await box.get()
-            if name == channel:
-                found: dict[str, Any] = answer["content"]
-                return found
-
-
 def test_completion_and_inspection_see_parked_names(with_kernel: Callable[[Work], None]) -> None:
     async def work(kernel: Kernel) -> None:
         await kernel.run_cell("alphabet={'beta': 1}\ndef alphanumeric(x):\n    'Says so.'", 0)
         await kernel.run_cell("b=1", 1)
-        found = await ask(kernel, "complete_request", {"code": "alpha", "cursor_pos": 5})
+        found = await kernel.ask("complete_request", {"code": "alpha", "cursor_pos": 5})
         assert {"alphabet", "alphanumeric"} <= set(found["matches"])
-        keys = await ask(kernel, "complete_request", {"code": "alphabet['", "cursor_pos": 10})
+        keys = await kernel.ask("complete_request", {"code": "alphabet['", "cursor_pos": 10})
         assert any("beta" in match for match in keys["matches"])
-        shown = await ask(
-            kernel, "inspect_request", {"code": "alphanumeric", "cursor_pos": 5, "detail_level": 0}
+        shown = await kernel.ask(
+            "inspect_request", {"code": "alphanumeric", "cursor_pos": 5, "detail_level": 0}
         )
         assert shown["found"] and "Says so." in shown["data"]["text/plain"]
         ran = await kernel.run_cell("b+1", 2)
@@ -99,12 +85,12 @@ def test_comms_open_answer_and_close(with_kernel: Callable[[Work], None]) -> Non
         session, channel = kernel.client.session, kernel.client.shell_channel
         channel.send(session.msg("comm_open", {"comm_id": "c", "target_name": "t", "data": {}}))
         channel.send(session.msg("comm_msg", {"comm_id": "c", "data": "hello"}))
-        info = await ask(kernel, "comm_info_request", {"target_name": "t"})
+        info = await kernel.ask("comm_info_request", {"target_name": "t"})
         assert "c" in info["comms"]
         ran = await kernel.run_cell("n=len(heard)\nprint(n)", 1)
         assert ran.messages[-1]["content"]["text"] == "1\n"
         channel.send(session.msg("comm_close", {"comm_id": "c", "data": {}}))
-        assert "c" not in (await ask(kernel, "comm_info_request", {"target_name": "t"}))["comms"]
+        assert "c" not in (await kernel.ask("comm_info_request", {"target_name": "t"}))["comms"]
 
     with_kernel(work)
 
@@ -114,7 +100,7 @@ def test_the_debugger_answers(with_kernel: Callable[[Work], None]) -> None:
 
     async def work(kernel: Kernel) -> None:
         request = {"type": "request", "seq": 1, "command": "initialize", "arguments": {"clientID": "test"}}
-        answer = await ask(kernel, "debug_request", request, "control")
+        answer = await kernel.ask("debug_request", request, "control")
         assert answer["success"] is True
         assert (await kernel.run_cell("x=1", 0)).status == "ok"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import Coroutine, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from support import compare, folders
-from support.kernels import House, Kernel
+from support.kernels import House, Kernel, Ran
 
 T = TypeVar("T")
 
@@ -19,8 +20,13 @@ class Step(NamedTuple):
     """One request on the way to the present state."""
 
     source: str
-    silent: bool = False
-    """A front end's request, which is no cell: it leaves no record but changes the state (R11)."""
+    kind: str = "cell"
+    """``cell``; ``silent``, a front end's request, which leaves no record but changes the state (R11);
+    ``stopped``, a cell that is interrupted when it waits; ``message``, what a widget sends."""
+
+
+class Told(Exception):
+    """Ours says that it cannot go on as a plain kernel would, and why: no wrong value, and the end of a run."""
 
 
 class Pair:
@@ -47,6 +53,7 @@ class Pair:
     async def _start(self, mode: str, folder: Path) -> Kernel:
         folder.mkdir(exist_ok=True)
         kernel = await Kernel.start(self.house, mode, folder, store=self.home / "store")
+        await kernel.execute("__import__('front_end').listen()", silent=True)
         self.kernels.append(kernel)
         return kernel
 
@@ -62,6 +69,8 @@ class Pair:
         ours = self.do(self.ours.run_cell(source, place, cell_id=cell_id, force=force))
         plain = self.do(self.plain.run_cell(source, place, cell_id=cell_id))
         assert ours.report is not None
+        if ours.ename == "RecomputeFailed" and "was interrupted" in ours.evalue:
+            raise Told(ours.evalue)
         left = (plain.status, plain.ename, plain.evalue.replace(str(self.plain.folder), "<root>"))
         right = (ours.status, ours.ename, ours.evalue.replace(str(self.ours.folder), "<root>"))
         assert left == right, f"{source!r}: plain {left}, ours {right} ({ours.action})"
@@ -82,7 +91,26 @@ class Pair:
         left, _ = self.do(self.plain.execute(source, silent=True))
         right, _ = self.do(self.ours.execute(source, silent=True))
         assert (left.status, left.ename) == (right.status, right.ename), source
-        self.path.append(Step(source, silent=True))
+        self.path.append(Step(source, "silent"))
+
+    def message(self, name: str, value: int) -> None:
+        """A widget appends to a list, if there is one of that name."""
+        for kernel in (self.plain, self.ours):
+            self.do(_message(kernel, name, value))
+        self.path.append(Step(json.dumps([name, value]), "message"))
+
+    def stop(self, cell_id: str, source: str) -> None:
+        """Runs a cell and presses the stop button after its last line."""
+        left = self.do(_stopped(self.plain, cell_id, source))
+        right = self.do(_stopped(self.ours, cell_id, source))
+        if right.ename == "RecomputeFailed" and "was interrupted" in right.evalue:
+            raise Told(right.evalue)
+        assert (left.status, left.ename) == (right.status, right.ename), f"{source!r}: {left}, {right}"
+        shown = self._shown(left.messages, self.plain), self._shown(right.messages, self.ours)
+        assert shown[0] == shown[1], f"{source!r} stopped: plain {shown[0]}, ours {shown[1]}"
+        self.path.append(Step(source, "stopped"))
+        if right.report and right.report["commit"]:
+            self.commits.append((right.report["commit"], list(self.path)))
 
     def touch(self, name: str) -> None:
         """A front end looks at one value."""
@@ -110,8 +138,12 @@ class Pair:
         self.do(self.plain.close())
         self.plain = self.do(self._start("plain", self.home / f"plain{len(self.kernels)}"))
         for index, step in enumerate(path):
-            if step.silent:
+            if step.kind == "silent":
                 self.do(self.plain.execute(step.source, silent=True))
+            elif step.kind == "message":
+                self.do(_message(self.plain, *json.loads(step.source)))
+            elif step.kind == "stopped":
+                self.do(_stopped(self.plain, f"p{index}", step.source))
             else:
                 self.do(self.plain.run_cell(step.source, index))
         self.path = list(path)
@@ -127,3 +159,22 @@ class Pair:
         described = self.do(self.ours.describe())
         found += compare.values(reference, described, results=not self.renumbered)
         assert found == [], found
+
+
+async def _message(kernel: Kernel, name: str, value: int) -> None:
+    session, channel = kernel.client.session, kernel.client.shell_channel
+    channel.send(session.msg("comm_open", {"comm_id": "c", "target_name": "box", "data": {}}))
+    channel.send(session.msg("comm_msg", {"comm_id": "c", "data": [name, value]}))
+    channel.send(session.msg("comm_close", {"comm_id": "c", "data": {}}))
+    await kernel.ask("comm_info_request", {"target_name": "box"})  # answered after all of them
+
+
+async def _stopped(kernel: Kernel, cell_id: str, source: str) -> Ran:
+    name = Path(f"/proc/{kernel.pid}/comm")
+    waiting = f"{source}\n__import__('front_end').pause()"
+    cell = asyncio.create_task(kernel.run_cell(waiting, 0, cell_id=cell_id))
+    while not cell.done() and name.read_text() != "waiting\n":
+        await asyncio.sleep(0.01)
+    if not cell.done():
+        kernel.interrupt()
+    return await cell

@@ -147,3 +147,13 @@ def test_an_interrupt_while_a_value_is_recomputed(pair: Pair) -> None:
     assert stopped.status == "error"
     assert value(pair, "n") == "[3]"
     assert run(pair, "m=n[0]").status == "ok"
+
+
+def test_a_cell_that_was_interrupted_is_not_run_again_for_what_it_made(pair: Pair) -> None:
+    run(pair, PAUSE)
+    made = interrupted(pair, "g=(i for i in range(3))\npause('one')", "one")
+    assert made.ename == "KeyboardInterrupt" and made.report is not None
+    assert run(pair, "g=None").status == "ok"
+    pair.do(pair.ours.execute(f"%rewind to {made.report['commit']}"))
+    told = run(pair, "n=next(g)")
+    assert told.ename == "RecomputeFailed" and "was interrupted" in told.evalue

@@ -1,7 +1,7 @@
 """A live repeat kernel does what a plain kernel does, whatever order a person runs, edits and rewinds cells in.
 
 Hypothesis drives one repeat kernel through executing, editing, inserting, deleting, forcing, looking at and
-changing values behind the cells' back, ``%rewind to`` and restarts; a plain kernel is given the same.  After a
+changing values behind the cells' back, widgets' messages, interrupts, ``%rewind to`` and restarts; a plain kernel is given the same.  After a
 rewind the reference is a new plain kernel given the steps on the path to that commit.  A run draws its cells
 from one or two themes (``cells.py``).  ``NBREWIND_LIVE_EXAMPLES`` says how many runs (default 30);
 ``make test-slow`` takes 300.
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from live.cells import THEMES
-from live.pair import Pair
+from live.pair import Pair, Told
 from support.kernels import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kernel, pytest.mark.timeout(7200)]
@@ -47,6 +47,8 @@ class LiveKernel(RuleBasedStateMachine):
         self.themes: set[str] = set()
         self.pool: list[str] = []
         self.pair = Pair(self.house)
+        self.over = False
+        """Whether ours has told that it cannot go on."""
 
     @initialize(
         themes=st.lists(st.sampled_from(sorted(THEMES)), min_size=1, max_size=2, unique=True),
@@ -74,8 +76,16 @@ class LiveKernel(RuleBasedStateMachine):
     def run(self, place: int, *, force: bool = False) -> None:
         cell_id, source = self.cells[place]
         note(f"[{place}] {source!r}")
-        action = self.pair.run(cell_id, place, source, force=force)
-        note(f"    {action}")
+        if self.over:
+            return
+        try:
+            note(f"    {self.pair.run(cell_id, place, source, force=force)}")
+        except Told as told:
+            self.give_up(told)
+
+    def give_up(self, told: Told) -> None:
+        note(f"    {told}")
+        self.over = True
 
     @precondition(lambda self: self.cells)
     @rule(place=CHOICE, force=st.sampled_from((False, False, False, True)))
@@ -105,13 +115,13 @@ class LiveKernel(RuleBasedStateMachine):
         for place in range(len(self.cells)):
             self.run(place)
 
-    @precondition(lambda self: self.pair.commits)
+    @precondition(lambda self: self.pair.commits and not self.over)
     @rule(which=CHOICE)
     def rewind(self, which: int) -> None:
         note(f"%rewind to commit {which % len(self.pair.commits)}")
         self.pair.rewind(which)
 
-    @precondition(lambda self: self.cells)
+    @precondition(lambda self: self.cells and not self.over)
     @rule()
     def restart_and_run_all(self) -> None:
         note("restart")
@@ -119,24 +129,43 @@ class LiveKernel(RuleBasedStateMachine):
         self.run_all()
 
     # -- what a front end does -----------------------------------------------------------------------
+    @precondition(lambda self: not self.over)
     @rule(name=st.sampled_from(NAMES))
     def touch(self, name: str) -> None:
         self.pair.touch(name)
 
-    @precondition(lambda self: self.pool and not self.themes & ONLY_CELLS)
+    @precondition(lambda self: self.pool and not self.over and not self.themes & ONLY_CELLS)
     @rule(choice=CHOICE)
     def poke(self, choice: int) -> None:
         source = self.source(choice)
         note(f"silently {source!r}")
         self.pair.poke(source)
 
+    @precondition(lambda self: not self.over)
+    @rule(name=st.sampled_from("abc"), value=st.integers(0, 9))
+    def message(self, name: str, value: int) -> None:
+        note(f"a widget appends {value} to {name}")
+        self.pair.message(name, value)
+
+    @precondition(lambda self: self.pool and not self.over)
+    @rule(choice=CHOICE)
+    def stop(self, choice: int) -> None:
+        source = self.source(choice)
+        note(f"stopped after {source!r}")
+        self.fresh_ids += 1
+        try:
+            self.pair.stop(f"stopped{self.fresh_ids}", source)
+        except Told as told:
+            self.give_up(told)
+
+    @precondition(lambda self: not self.over)
     @rule()
     def look_at_everything(self) -> None:
         self.pair.compare()
 
     def teardown(self) -> None:
         try:
-            if self.pair.ours.alive():
+            if self.pair.ours.alive() and not self.over:
                 self.pair.compare()
         finally:
             self.pair.close()

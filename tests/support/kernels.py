@@ -376,6 +376,18 @@ class Kernel:
         )
         return ran, content.get("user_expressions", {})
 
+    async def ask(self, kind: str, content: dict[str, Any], channel: str = "shell") -> dict[str, Any]:
+        """The content of the reply to a request."""
+        message = self.client.session.msg(kind, content)
+        box = self._box(message)
+        getattr(self.client, f"{channel}_channel").send(message)
+        async with asyncio.timeout(60):
+            while True:
+                name, answer = await box.get()
+                if name == channel:
+                    found: dict[str, Any] = answer["content"]
+                    return found
+
     def interrupt(self) -> None:
         """What the stop button of a front end does."""
         os.kill(self.pid, signal.SIGINT)

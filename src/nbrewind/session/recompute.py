@@ -140,6 +140,11 @@ def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
                 continue
             wanted.add(place)
             _, record, before = commits[place]
+            if "interrupted" in record.flags:
+                raise RecomputeFailed(
+                    f"{root} cannot be restored ({version.opaque}): a cell that made it was interrupted, and "
+                    "running it again would do more. Run that cell anew."
+                )
             for symbol in record.trace.reads:
                 source = from_symbol(symbol, before.results)
                 read = before.names.get(source) if source is not None else None
