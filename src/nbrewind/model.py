@@ -109,6 +109,8 @@ class Delta:
     """The value of ``_N`` where the cell displayed a result (R14)."""
     imports: tuple[str, ...] = ()
     """Installed modules that it imported first, in order: importing some changes others (R7)."""
+    sources: dict[str, Digest] = field(default_factory=dict)
+    """Local modules that it loaded -> the object with the text that was loaded: the file may change later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +252,19 @@ class State:
     """Execution counts that displayed a result, oldest first."""
     imports: tuple[str, ...] = ()
     """Installed modules that were imported so far, in order."""
+    sources: dict[str, Digest] = field(default_factory=dict)
+    """Local modules that are loaded -> the object with their text."""
 
     def copy(self) -> State:
         """A shallow copy: versions are frozen and may be shared."""
-        return State(dict(self.names), dict(self.files), dict(self.ambient), self.results, self.imports)
+        return State(
+            dict(self.names),
+            dict(self.files),
+            dict(self.ambient),
+            self.results,
+            self.imports,
+            dict(self.sources),
+        )
 
 
 JSON = Mapping[str, Any]

@@ -225,3 +225,37 @@ def test_an_attribute_set_by_code_in_a_string(lab: Lab, cell: str) -> None:
         execute=[1],
         expect=["z==7"],
     )
+
+
+WRITE = "open('made.py','w').write('V=8')"
+AGAIN = "open('made.py','w').write('V=3')"
+GONE = "import os; os.remove('made.py')"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [WRITE, "import made", AGAIN],
+        [WRITE, "import made", GONE],
+        [f"{WRITE}\nimport made\n{AGAIN}"],
+        [WRITE, "from made import V", AGAIN],
+    ],
+)
+def test_a_loaded_module_stays_what_it_was_when_its_file_changes(lab: Lab, cells: list[str]) -> None:
+    last = len(cells)
+    lab.check(
+        Notebook([*cells, "z=1"]),
+        {last: "import made\nz=made.V"},
+        skip=range(last),
+        execute=[last],
+        expect=["z==8"],
+    )
+
+
+def test_the_file_of_a_module_that_its_cell_overwrites_is_an_input(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import hh\nx=hh.A\nopen('hh.py','w').write('A=9')"], files={"hh.py": "A=1"}),
+        files={"hh.py": "A=2"},
+        execute=[0],
+        expect=["x==2"],
+    )

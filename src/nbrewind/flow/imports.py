@@ -12,10 +12,12 @@ import importlib.machinery
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nbrewind.flow.names import BASELINES, is_local_module, take_baseline
+from nbrewind.flow.names import BASELINES, LOADED, is_library_path, is_local_module, take_baseline
+from nbrewind.flow.stored import StoredText
 
 Callback = Callable[[ModuleType], None]
 
@@ -103,6 +105,7 @@ class ImportWatch:
                     self.before_reload()
                     self.reloaded.append(fullname)
                 self._fresh.add(fullname)
+                self._note_text(fullname, spec.origin, loader)
                 with self._importing(fullname):
                     original(module)
                 if again:
@@ -114,6 +117,15 @@ class ImportWatch:
             except AttributeError:
                 return spec
         return spec
+
+    @staticmethod
+    def _note_text(name: str, path: str | None, loader: object) -> None:
+        LOADED.pop(name, None)
+        if isinstance(loader, StoredText):
+            LOADED[name] = loader.text
+        elif path and path.endswith(".py") and not is_library_path(path):
+            with contextlib.suppress(OSError):
+                LOADED[name] = Path(path).read_bytes()
 
     @contextlib.contextmanager
     def _importing(self, name: str) -> Iterator[None]:

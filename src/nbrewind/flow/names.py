@@ -12,6 +12,9 @@ from typing import Any
 BASELINES: dict[str, dict[str, Any]] = {}
 """Attributes of modules as they were before the notebook could patch them (R8)."""
 
+LOADED: dict[str, bytes] = {}
+"""Local modules -> the text that was loaded: the file may be another one by now."""
+
 _ABSENT = object()
 
 

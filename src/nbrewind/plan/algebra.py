@@ -146,6 +146,7 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
     after.names.update(written)
     after.files.update(delta.files)
     after.imports = tuple(dict.fromkeys((*after.imports, *delta.imports)))
+    after.sources.update(delta.sources)
     for key, value in delta.ambient.items():
         if value.digest:
             after.ambient[key] = value

@@ -486,7 +486,8 @@ class Session:
         try:
             await recompute(self, root)
         except RecomputeFailed as error:
-            self.start_over = error.cells or producers(self, root)
+            # All of them: what one gave anew must not meet what another one gave then.
+            self.start_over = tuple(sorted({*error.cells, *producers(self, root)}))
             raise
         if not self.memory.is_live(root):
             self.start_over = producers(self, root)

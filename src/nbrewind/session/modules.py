@@ -14,7 +14,7 @@ from typing import Any
 
 from nbrewind.flow.code import hash_parts, source_of_file
 from nbrewind.flow.digest import CLASS_NOISE
-from nbrewind.flow.names import BASELINES, is_local_module, lookup, reference, take_baseline
+from nbrewind.flow.names import BASELINES, LOADED, is_local_module, lookup, reference, take_baseline
 
 FIGURES = "attr:matplotlib.pyplot:<figures>"
 """The root of pyplot's registry of open figures, which every reader of pyplot reads."""
@@ -65,10 +65,21 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _imports_of_file(path: str, package: str, signature: tuple[int, int]) -> tuple[frozenset[str], str]:
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read()
+def _imports_of_text(raw: bytes, package: str) -> tuple[frozenset[str], str]:
+    text = raw.decode("utf-8", "surrogateescape")
     return frozenset(imported_names(text, package)), hash_parts(text)
+
+
+def text_of(name: str) -> bytes:
+    """The text of a local module as it was loaded; where nobody saw that, what its file holds.
+
+    Raises:
+        OSError: there is no such file any more.
+    """
+    if name not in LOADED:
+        with open(str(getattr(sys.modules[name], "__file__", "")), "rb") as file:
+            LOADED[name] = file.read()
+    return LOADED[name]
 
 
 def module_files(name: str) -> dict[str, str]:
@@ -82,9 +93,8 @@ def module_files(name: str) -> dict[str, str]:
         seen.add(current)
         path = str(getattr(sys.modules[current], "__file__", ""))
         try:
-            info = os.stat(path)
             package = str(getattr(sys.modules[current], "__package__", None) or "")
-            imports, digest = _imports_of_file(path, package, (info.st_mtime_ns, info.st_size))
+            imports, digest = _imports_of_text(text_of(current), package)
         except (OSError, ValueError):
             found[os.path.abspath(path)] = "absent"
             continue

@@ -20,6 +20,7 @@ from nbrewind.flow.files import ABOVE_CELLS, FileWatch
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
 from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
+from nbrewind.flow.stored import StoredModules
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
 from nbrewind.session import modules
@@ -244,9 +245,14 @@ class Process:
         path = list(sys.path)
         # Cells may have left the notebook's folder since they imported from it.
         sys.path.insert(1, str(self.root))
+        stored = {name: digest for name, digest in self.state.sources.items() if name not in sys.modules}
+        finder = StoredModules(stored, self.store.get, self.root)
         for name in missing:
             try:
-                with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                with contextlib.ExitStack() as around:
+                    around.enter_context(contextlib.redirect_stdout(io.StringIO()))
+                    around.enter_context(contextlib.redirect_stderr(io.StringIO()))
+                    around.enter_context(finder)
                     importlib.import_module(name)
             except Exception as error:  # noqa: BLE001 - a module may raise anything; it is told
                 self.notes.append(f"{name} was imported before and cannot be now ({error})")

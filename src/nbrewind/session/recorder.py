@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -162,7 +163,8 @@ class Recorder:
         # A module that is loaded already is read by importing it again, and nothing else shows that.
         libs |= {"mod:" + name for name in running.imports}
         read = expand(before, set(cell.reads) | libs)
-        new_modules = modules.local_modules() - running.loaded
+        local = modules.local_modules()
+        new_modules = local - running.loaded | local & set(self.process.imports.reloaded)
         trace = self._trace(running, cell, read, before, files, flags, new_modules)
         trace_key = key_of_trace(running.key, trace)
         self._counter += 1
@@ -204,7 +206,11 @@ class Recorder:
         )
         again = [name for name in before.imports if name in running.imports]
         imports = tuple(dict.fromkeys([*again, *self._imported()]))
-        delta = replace(delta, ambient=around.written, imports=imports)
+        sources = {}
+        for name in new_modules:
+            with contextlib.suppress(OSError):  # made without a file
+                sources[name] = self.store.put(modules.text_of(name))
+        delta = replace(delta, ambient=around.written, imports=imports, sources=sources)
         flags += around.flags
         notes += around.notes
         self._classify(running, cell, outcome, flags)
@@ -295,7 +301,10 @@ class Recorder:
         for name in new_modules:
             for path in modules.module_files(name):
                 key = self.files.key(path)
-                if key not in file_reads and key not in files.found:
+                if key in files.found:  # the cell changed it; what was there before was loaded, if anything
+                    if files.found[key].kind == "file":
+                        file_reads.setdefault(key, files.found[key])
+                elif key not in file_reads:
                     file_reads[key] = self.files.state(path)
         return Trace(
             reads=reads,

@@ -265,6 +265,7 @@ def needs(record: Record) -> frozenset[Digest]:
     found = {version.image for version in versions(record)}
     found |= {value.image for value in record.delta.ambient.values()}
     found |= {state.digest for state in record.delta.files.values() if state.kind == "file"}
+    found.update(record.delta.sources.values())
     found.add(record.outputs)
     return frozenset(found - {""})
 
