@@ -315,3 +315,16 @@ def test_so_it_is_when_a_helper_imports_it(lab: Lab) -> None:
     cells = ["import helping", "import mimetypes", "mimetypes.guess_type('a.extra')[0]"]
     notebook = Notebook(cells, files={"helping.py": "import extra_codec\n"})
     lab.check(notebook, {2: "mimetypes.guess_type('b.extra')[0]"}, skip=[0, 1], execute=[2])
+
+
+def test_flags_of_decimal_are_read_by_users_of_decimal(lab: Lab) -> None:
+    copied = (
+        "with decimal.localcontext() as c:\n    pass\nn=sorted(s.__name__ for s, on in c.flags.items() if on)"
+    )
+    lab.check(
+        Notebook(["import decimal", "x=1", copied, "y=2"]),
+        {1: "x=decimal.Decimal(1)/3"},
+        skip=[0, 3],
+        execute=[1, 2],
+        expect=["n==['Inexact','Rounded']"],
+    )

@@ -112,3 +112,14 @@ def test_the_store_opens_where_it_was(memory: Memory, tmp_path: Path) -> None:
     again = Store.open(tmp_path / "store", readonly=True)
     assert images.load(again.get(image), memory, again.get) == {"x": [1, 2]}
     again.close()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_view_made_before_its_base_was_locked(memory: Memory, order: Any) -> None:
+    base = np.zeros((3, 4), order=order)
+    view = base[1:, 1:]
+    base.flags.writeable = False
+    loaded = saved(memory, base=base, view=view)
+    assert not loaded["base"].flags.writeable and loaded["view"].flags.writeable
+    loaded["view"][0, 0] = 5
+    assert loaded["base"][1, 1] == 5

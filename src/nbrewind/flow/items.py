@@ -59,6 +59,16 @@ def _decimal_put(value: Any) -> None:
         context.traps[signal] = signal.__name__ in value[6]
 
 
+def _decimal_flags_get() -> Any:
+    return sorted(signal.__name__ for signal, on in decimal.getcontext().flags.items() if on)
+
+
+def _decimal_flags_put(value: Any) -> None:
+    flags = decimal.getcontext().flags
+    for signal in flags:
+        flags[signal] = signal.__name__ in value
+
+
 def _logging_get() -> Any:
     loggers = {
         name: [logger.level, logger.propagate, logger.disabled]
@@ -196,6 +206,7 @@ def items() -> list[Item]:
     """All items this version knows."""
     return [
         Item("decimal", _decimal_get, _decimal_put),
+        Item("decimal.flags", _decimal_flags_get, _decimal_flags_put),
         Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
         Item("logging", _logging_get, _logging_put),
         Item("warnings", _warnings_get, _warnings_put),

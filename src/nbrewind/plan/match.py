@@ -24,6 +24,7 @@ RESULT_NUMBERS = "results"
 """Key in a trace's ambient items of cells that asked for a result by its number."""
 
 PACKAGE_ITEMS = {
+    "decimal.flags": "decimal",
     "pandas.options": "pandas",
     "matplotlib.rcParams": "matplotlib",
     "matplotlib.backend": "matplotlib",

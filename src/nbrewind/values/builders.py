@@ -399,7 +399,14 @@ def make_view(
     memory = root
     if isinstance(root, np.ndarray) and root.flags.f_contiguous and not root.flags.c_contiguous:
         memory = root.T
+    # A view made before its base was locked can still be written to.
+    locked = writeable and isinstance(root, np.ndarray) and not root.flags.writeable
+    if locked:
+        root.flags.writeable = True
+        memory = root if memory is root else root.T
     made: Any = np.ndarray(shape, dtype, memory, offset, strides)
+    if locked:
+        root.flags.writeable = False
     if made.flags.writeable and not writeable:
         made.flags.writeable = False
     return made
