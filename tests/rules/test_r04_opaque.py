@@ -60,3 +60,23 @@ def test_a_handle_does_not_move_when_used(lab: Lab) -> None:
 
 def test_without_r4_a_change_behind_a_generator_is_lost(lab: Lab) -> None:
     lab.breaks_without("R4", HIDDEN, {2: "src.append(8)"}, execute=[2, 3], expect=["b==[1,2,3,8]"])
+
+
+def test_what_pickle_knows_by_its_name_only_is_not_stored_as_itself(lab: Lab) -> None:
+    """Loading it would look the name up in the notebook, and find that it has to be loaded."""
+    lab.check(
+        Notebook(["from typing import Generic, TypeVar\nT=TypeVar('T')\nclass G(Generic[T]): pass", "z=1"]),
+        {1: "z=(G.__parameters__[0] is T, T.__name__)"},
+        execute=[1],
+        expect=["z==(True,'T')"],
+    )
+
+
+def test_a_match_keeps_its_cell(lab: Lab) -> None:
+    lab.check(
+        Notebook(["import re\nm=re.match('a(.)','ab')", "z=1"]),
+        {1: "z=m.group(1)"},
+        skip=[0],
+        execute=[1],
+        expect=["z=='b'"],
+    )

@@ -259,3 +259,9 @@ def test_the_file_of_a_module_that_its_cell_overwrites_is_an_input(lab: Lab) -> 
         execute=[0],
         expect=["x==2"],
     )
+
+
+def test_what_cells_put_into_builtins_is_read_by_its_name(lab: Lab) -> None:
+    notebook = Notebook(["import builtins", "builtins.foo=5", "x=foo", "z=1"])
+    lab.check(notebook, {3: "z=foo"}, skip=[0, 1, 2], execute=[3], expect=["z==5"])
+    lab.check(notebook, {1: "builtins.foo=6"}, skip=[0, 3], execute=[1, 2], expect=["x==6"])

@@ -193,3 +193,26 @@ def test_attributes_of_a_class_keep_their_order(lab: Lab) -> None:
         skip=[0, 1],
         expect=["z==['n','__module__','__doc__']"],
     )
+
+
+def test_a_typed_named_tuple_keeps_its_bases_and_annotations(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            ["from typing import NamedTuple\nclass N(NamedTuple):\n    a: int\n    b: list = []", "z=1"]
+        ),
+        {1: "z=(N.__orig_bases__==(NamedTuple,), N.__new__.__annotations__['a'] is int, N(4).b is N(3).b)"},
+        skip=[0],
+        execute=[1],
+        expect=["z==(True,True,True)"],
+    )
+
+
+def test_an_ordered_dict_has_an_order_of_its_own(lab: Lab) -> None:
+    made = "from collections import OrderedDict\nclass OD(OrderedDict): pass\no=OD(a=1,b=2); p=OrderedDict(a=1,b=2)"
+    lab.check(
+        Notebook([made, "o.move_to_end('a')\np.move_to_end('a')", "z=1"]),
+        {2: "z=(list(o),list(p))"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["z==(['b','a'],['b','a'])"],
+    )

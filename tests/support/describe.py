@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import types
+from collections import OrderedDict
 
 SKIP_NAMES = re.compile(
     r"(_+|_\d+|_i+|_i\d+|_ih|_oh|_dh|_exit_code|In|Out|exit|quit|get_ipython|open|__\w+__)\Z"
@@ -377,7 +378,7 @@ class Walk:
 
     def builtin_content(self, obj):
         if isinstance(obj, dict):
-            return [[self.value(k), self.value(v)] for k, v in list(dict.items(obj))]
+            return [[self.value(k), self.value(v)] for k, v in list(_items(obj))]
         if isinstance(obj, list):
             return [self.value(x) for x in list(list.__iter__(obj))]
         if isinstance(obj, tuple):
@@ -565,3 +566,8 @@ def describe(root="", seeded=()):
         sys.setrecursionlimit(limit)
     walk.settle()
     return json.dumps({"names": names, "results": results, "nodes": walk.nodes, "ambient": facts})
+
+
+def _items(mapping: dict) -> object:
+    """An OrderedDict has an order of its own, and the one of the dict below it does not show."""
+    return OrderedDict.items(mapping) if isinstance(mapping, OrderedDict) else dict.items(mapping)

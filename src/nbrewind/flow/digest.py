@@ -417,6 +417,8 @@ def _module(walk: Walk, obj: ModuleType | MainModule) -> None:
             if type(value) not in _ATOMS and not isinstance(value, _BOUNDARY):
                 walk.visit(value)
         return
+    if name == "builtins":
+        walk.deps.add("lib:builtins")  # who holds it may look at what cells put there
     walk.text(b"@", name)
     if name != "__main__":
         walk.module_dep(name)

@@ -208,6 +208,7 @@ def items() -> list[Item]:
         Item("decimal", _decimal_get, _decimal_put),
         Item("decimal.flags", _decimal_flags_get, _decimal_flags_put),
         Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Item("switchinterval", sys.getswitchinterval, sys.setswitchinterval),
         Item("logging", _logging_get, _logging_put),
         Item("warnings", _warnings_get, _warnings_put),
         Item("gc", _gc_get, _gc_put),

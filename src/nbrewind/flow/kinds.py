@@ -10,6 +10,7 @@ import enum
 import functools
 import sys
 import weakref
+from collections import OrderedDict
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -35,7 +36,6 @@ _IMMUTABLE = frozenset(
         "builtins.NotImplementedType",
         "types.GenericAlias",
         "types.UnionType",
-        "typing.TypeVar",
     }
 )
 _OPAQUE = {
@@ -152,7 +152,11 @@ def _opaque(reason: str) -> walks.Handler:
 
 def _by_value(walk: walks.Walk, obj: Any) -> None:
     walk.text(b"I", dotted(type(obj)))
-    value = walks.reduction(obj)
+    try:
+        value = walks.reduction(obj)
+    except Exception as error:  # noqa: BLE001 - a type's own code; a re.Match cannot be pickled
+        walk.stop(obj, f"a {type(obj).__name__} cannot be stored ({error})")
+        return
     walk.keep.append(value)
     if isinstance(value, str):
         walk.text(b"@", value)
@@ -384,7 +388,9 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         walk.opaque.setdefault(f"a callback outside the namespace watches a {cls.__name__}")
     base = payload_base(cls)
     if base is dict:
-        walks._pairs(walk, b"{", dict(dict.items(obj)))
+        # An OrderedDict keeps an order of its own beside the dict's.
+        items = OrderedDict.items if isinstance(obj, OrderedDict) else dict.items
+        walks._pairs(walk, b"{", dict(items(obj)))
     elif base is list:
         walk.visit(tuple(list.__iter__(obj)))
     elif base is set:

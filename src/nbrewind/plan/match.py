@@ -88,7 +88,9 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
     if rules.on("R3"):
         for mark in trace.absent:
             name = mark.removeprefix(OWN_MARK)
-            if name in state.names or 0 < RESULT_NAMES.get(mark, 0) <= len(state.results):
+            builtin = f"attr:builtins:{name}"
+            known = name in state.names or (builtin in state.names and builtin not in trace.reads)
+            if known or 0 < RESULT_NAMES.get(mark, 0) <= len(state.results):
                 yield f"name:{name} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names changed"

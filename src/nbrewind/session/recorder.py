@@ -162,6 +162,8 @@ class Recorder:
             libs.add("lib:IPython")
         # A module that is loaded already is read by importing it again, and nothing else shows that.
         libs |= {"mod:" + name for name in running.imports}
+        # A name that the namespace lacks is looked up there, and cells may have put one.
+        libs |= {root for name in cell.absent if (root := f"attr:builtins:{name}") in before.names}
         read = expand(before, set(cell.reads) | libs)
         local = modules.local_modules()
         new_modules = local - running.loaded | local & set(self.process.imports.reloaded)

@@ -297,7 +297,12 @@ def make_enum(
 
 
 def make_namedtuple(
-    root: str, name: str, fields: tuple[str, ...], defaults: tuple[Any, ...] | None, module: str
+    root: str,
+    name: str,
+    fields: tuple[str, ...],
+    defaults: tuple[Any, ...] | None,
+    module: str,
+    annotations: dict[str, Any] | None = None,
 ) -> type:
     """A named tuple class, from its fields."""
     import collections
@@ -308,6 +313,9 @@ def make_namedtuple(
         return known
     factory: Any = collections.namedtuple
     made: type = factory(name, fields, defaults=defaults, module=module)
+    if annotations:
+        maker: Any = made.__new__
+        maker.__annotations__ = annotations
     context.register_class(root, made)
     return made
 

@@ -253,7 +253,6 @@ _NAMEDTUPLE_OWN = frozenset(
         "__match_args__",
         "__module__",
         "__doc__",
-        "__orig_bases__",
     }
 )
 
@@ -268,7 +267,8 @@ def _namedtuple(root: str, cls: Any) -> Any:
     ]
     extra.append(("__qualname__", cls.__qualname__))
     extra.append(("__doc__", cls.__doc__))
-    args = (root, cls.__name__, fields, defaults, cls.__module__)
+    annotations = dict(cls.__new__.__annotations__)
+    args = (root, cls.__name__, fields, defaults, cls.__module__, annotations)
     return builders.make_namedtuple, args, extra, None, None, builders.set_attributes
 
 
@@ -490,6 +490,9 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     handle = world.handle(obj)
     if handle is not None:
         return (builders.load_handle, (handle, *world.handle_recipe(obj)))
+    if getattr(obj, "__module__", None) == "__main__" and isinstance(obj.__reduce_ex__(5), str):
+        # Loading that would look the name up in the notebook, and load what it finds there: this.
+        raise NotStorable(f"a {type(obj).__name__} is stored by its name in the notebook only")
     return NotImplemented
 
 
