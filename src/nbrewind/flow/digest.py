@@ -33,6 +33,7 @@ from typing import Any, Protocol
 from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
+from nbrewind.flow import codecs
 from nbrewind.flow.names import is_local_module, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.world import CLOSED
@@ -592,7 +593,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
             warnings.simplefilter("ignore")
             value = reduction(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
-        walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({_short(error)})")
+        walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({short(error)})")
         walk.reach(obj)
         return
     walk.keep.append(value)
@@ -613,7 +614,8 @@ def _reduced(walk: Walk, obj: Any) -> None:
                 walk.visit(item)
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """The first line of what an exception says."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:160]
 
@@ -625,6 +627,24 @@ def _resolve(cls: type) -> Handler:
     known = _OWN_HANDLERS.get(cls)
     if known is not None:
         return known
+    handler = codecs.handler(cls) or _general(cls)
+    # A strong reference would keep the notebook's own classes alive for ever.
+    if kinds.is_instance_kind(cls):
+        _OWN_HANDLERS[cls] = handler
+    else:
+        _HANDLERS[cls] = handler
+    return handler
+
+
+def by_general_rule(walk: Walk, obj: Any) -> None:
+    """Add a value as if its type had no codec."""
+    _general(type(obj))(walk, obj)
+
+
+def _general(cls: type) -> Handler:
+    """The handler of a type that has no codec."""
+    from nbrewind.flow import kinds
+
     handler: Handler | None = kinds.special(cls)
     if handler is None:
         if issubclass(cls, type):
@@ -635,14 +655,16 @@ def _resolve(cls: type) -> Handler:
             handler = kinds.instance
         else:
             handler = _reduced
-    # A strong reference would keep the notebook's own classes alive for ever.
-    if kinds.is_instance_kind(cls):
-        _OWN_HANDLERS[cls] = handler
-    else:
-        _HANDLERS[cls] = handler
     return handler
 
 
+def _forget() -> None:
+    _OWN_HANDLERS.clear()
+    for cls in _HANDLERS.keys() - _BUILT_IN:
+        del _HANDLERS[cls]
+
+
+codecs.when_changed.append(_forget)
 _OWN_HANDLERS: weakref.WeakKeyDictionary[type, Handler] = weakref.WeakKeyDictionary()
 
 
@@ -673,3 +695,4 @@ _HANDLERS: dict[type, Handler] = {
     weakref.ReferenceType: _weakref,
     memoryview: _memoryview,
 }
+_BUILT_IN = frozenset(_HANDLERS)

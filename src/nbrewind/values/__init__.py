@@ -1,1 +1,5 @@
+"""How values become bytes and come back."""
 
+from nbrewind.flow.codecs import Codec, register
+
+__all__ = ["Codec", "register"]

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
+from nbrewind.flow import codecs
 from nbrewind.flow.names import lookup
 
 
@@ -488,3 +489,11 @@ def make_spent_chain() -> Any:
 def make_bound(func: Any, owner: Any) -> types.MethodType:
     """A bound method."""
     return types.MethodType(func, owner)
+
+
+def rebuild_value(name: str, version: int, cls: type, state: Any) -> Any:
+    """A value whose type has a codec, by the codec that stored it."""
+    codec = codecs.find(cls)
+    if codec is None or codec.name != name or codec.version != version:
+        raise NotStorable(f"it was stored by version {version} of the codec {name}, which is not here")
+    return codec.rebuild(cls, state)

@@ -18,13 +18,14 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
+from nbrewind.flow import codecs, kinds
 from nbrewind.flow import digest as walks
-from nbrewind.flow import kinds
 from nbrewind.flow.names import reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.values import builders
@@ -496,8 +497,37 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+def _coded(codec: codecs.Codec, world: DumpWorld, obj: Any) -> Any:
+    """A value whose type has a codec: the codec's state, and who rebuilds from it."""
+    handle = _handle_or_default(world, obj)
+    if handle is not NotImplemented:
+        return handle
+    reason = codec.cannot_store(obj)
+    if reason:
+        raise NotStorable(reason)
+    state = codec.state(obj)
+    if state is NotImplemented:
+        return _general(type(obj))(world, obj)
+    return builders.rebuild_value, (codec.name, codec.version, type(obj), state)
+
+
 def _find(cls: type) -> Reducer:
-    """The reducer of a type; remembered, but for the notebook's own classes."""
+    """The reducer of a type, which is remembered."""
+    codec = codecs.find(cls)
+    reducer = _REDUCERS[cls] = _general(cls) if codec is None else partial(_coded, codec)
+    return reducer
+
+
+def _forget() -> None:
+    for cls in _REDUCERS.keys() - _BUILT_IN:
+        del _REDUCERS[cls]
+
+
+codecs.when_changed.append(_forget)
+
+
+def _general(cls: type) -> Reducer:
+    """The reducer of a type that has no codec."""
     numpy = sys.modules.get("numpy")
     name = kinds.dotted(cls)
     reducer: Reducer
@@ -525,7 +555,6 @@ def _find(cls: type) -> Reducer:
         return _instance
     else:
         reducer = _handle_or_default
-    _REDUCERS[cls] = reducer
     return reducer
 
 
@@ -545,3 +574,4 @@ _REDUCERS: dict[type, Reducer] = {
     memoryview: _memoryview,
     types.GenericAlias: _default,
 }
+_BUILT_IN = frozenset(_REDUCERS)

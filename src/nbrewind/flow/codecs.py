@@ -1,0 +1,192 @@
+"""Codecs: how values of a library's types are compared and stored where the general rules do not fit.
+
+A codec is found by entry point (group ``nbrewind.codecs``) when the first value of its package is met; the
+package is imported by then, so nothing is imported for the notebook's sake.  docs/codecs.md has an example.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC
+from collections.abc import Callable
+from functools import lru_cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from nbrewind.flow.digest import Handler, Walk
+
+GROUP = "nbrewind.codecs"
+_OWN: tuple[EntryPoint, ...] = ()
+"""The codecs that come with this package."""
+
+
+class Codec(ABC):
+    """The treatment of some types: each method has a default, and a codec says only what is special.
+
+    What a method returns is treated like any other value: it may hold arrays, functions, values of other
+    codecs, objects shared with the rest of the notebook.  A value whose method raises cannot be stored.
+    Instances are made once per process.
+    """
+
+    name: ClassVar[str]
+    """Names the codec in images and digests, such as ``mypackage.Grid``.  Never change it."""
+    version: ClassVar[int] = 1
+    """To be raised when ``content`` or ``state`` changes: what was recorded before is no hit then."""
+    types: ClassVar[tuple[type, ...]]
+    """The types treated."""
+    subclasses: ClassVar[bool] = False
+    """Whether classes that extend them are treated too, also those of the notebook."""
+    immutable: ClassVar[bool] = False
+    """Whether no cell can change a value: names that share one do not belong together then."""
+    derived: ClassVar[bool] = False
+    """Whether values can be stored but not compared: the version of one is where it comes from."""
+
+    def cannot_store(self, value: Any) -> str:
+        """Why this value cannot be stored, as a phrase; empty if it can."""
+        return ""
+
+    def content(self, value: Any) -> Any:
+        """All that a cell could see of the value.  Mutable parts must be the parts themselves, no copies.
+
+        ``NotImplemented`` stands for the general rule.
+        """
+        return self.state(value)
+
+    def state(self, value: Any) -> Any:
+        """What ``rebuild`` needs.  It must not lead back to the value.
+
+        ``NotImplemented`` stands for the general rule: as pickle would store it.
+        """
+        return NotImplemented
+
+    def rebuild(self, cls: type, state: Any) -> Any:
+        """The value again, in another process."""
+        raise NotImplementedError(f"{self.name} gives a state and cannot rebuild from it")
+
+
+class _Refusal(Codec):
+    """Stands for a codec that cannot be loaded: the general rules may be wrong for its package."""
+
+    types = ()
+
+    def __init__(self, package: str, reason: str) -> None:
+        self.name = package  # type: ignore[misc]
+        self.reason = reason
+
+    def cannot_store(self, value: Any) -> str:
+        return self.reason
+
+
+_REGISTERED: list[Codec] = []
+_REFUSED: dict[str, _Refusal] = {}
+_POINTS: dict[str, list[EntryPoint]] = {}
+"""What is still to be loaded, by package."""
+_FOUND: WeakKeyDictionary[type, Codec | None] = WeakKeyDictionary()
+when_changed: list[Callable[[], None]] = []
+"""Called when a codec is registered: what others remember of types may be wrong then."""
+
+
+def register(codec: Codec) -> None:
+    """Use a codec from now on, before those registered earlier; for codecs without an entry point."""
+    _REGISTERED[:] = [codec, *(one for one in _REGISTERED if one.name != codec.name)]
+    _FOUND.clear()
+    for forget in when_changed:
+        forget()
+
+
+def find(cls: type) -> Codec | None:
+    """The codec of a type, None if the general rules hold."""
+    try:
+        return _FOUND[cls]
+    except KeyError:
+        found = _FOUND[cls] = _search(cls)
+        return found
+
+
+def _search(cls: type) -> Codec | None:
+    for parent in cls.__mro__:
+        refusal = _load(parent.__module__)
+        if refusal is not None:
+            return refusal
+    for parent in cls.__mro__:
+        for codec in _REGISTERED:
+            if parent in codec.types and (parent is cls or codec.subclasses):
+                return codec
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _load(module: str) -> _Refusal | None:
+    """Load the codecs whose entry points are named after a module or one of its packages."""
+    package = module.partition(".")[0]
+    if package in sys.stdlib_module_names or package in ("__main__", "nbrewind"):
+        return None
+    if not _POINTS:
+        _POINTS[""] = []
+        for point in (*_OWN, *entry_points(group=GROUP)):
+            # The own ones come first, so that a third party's stands before them.
+            _POINTS.setdefault(point.name, []).append(point)
+    parts = module.split(".")
+    for name in [".".join(parts[:length]) for length in range(1, len(parts) + 1)]:
+        try:
+            for point in _POINTS.pop(name, ()):
+                for codec in _made(point):
+                    register(codec)
+        except Exception as error:  # noqa: BLE001 - a third party's import may raise anything; it is told
+            _REFUSED[name] = _Refusal(name, f"the codec for {name} cannot be loaded ({error})")
+        if name in _REFUSED:
+            return _REFUSED[name]
+    return None
+
+
+def _made(point: EntryPoint) -> list[Codec]:
+    """The codecs of an entry point, which is a class, an instance, or a tuple of them.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    given = point.load()
+    several = given if isinstance(given, tuple | list) else (given,)
+    made = [one() if isinstance(one, type) else one for one in several]
+    if not all(isinstance(one, Codec) for one in made):
+        raise TypeError(f"{point.value} gives no nbrewind.values.Codec")
+    return made
+
+
+def handler(cls: type) -> Handler | None:
+    """How a walk meets values of a type that has a codec, else None."""
+    codec = find(cls)
+    return None if codec is None else partial(_visit, codec)
+
+
+def _visit(codec: Codec, walk: Walk, obj: Any) -> None:
+    from nbrewind.flow import digest
+
+    identity = walk.world.handle(obj) if walk.world is not None else None
+    if identity is not None:
+        walk.handle(obj, identity)
+        return
+    parts: Any = None
+    try:
+        reason = codec.cannot_store(obj)
+        if not reason and not codec.derived:
+            parts = codec.content(obj)
+    except Exception as error:  # noqa: BLE001 - a third party's code may raise anything; the reason is reported
+        reason = f"a {type(obj).__name__} cannot be stored ({digest.short(error)})"
+    if reason:
+        walk.stop(obj, reason)
+    elif codec.derived:
+        if walk.number(obj):
+            walk.text(b"~", f"{codec.name} {codec.version}")
+            walk.derived = True
+            walk.visit(type(obj))
+            walk.reach(obj)
+    elif parts is NotImplemented:
+        digest.by_general_rule(walk, obj)
+    elif codec.immutable or walk.number(obj):
+        walk.keep.append(parts)
+        walk.text(b"c", f"{codec.name} {codec.version}")
+        walk.visit(type(obj))
+        walk.visit(parts)
