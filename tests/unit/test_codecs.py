@@ -204,7 +204,9 @@ def test_starting_loads_no_codec() -> None:
 def test_the_example_of_the_documentation_passes(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "codecs.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^`([\w/.]+)`[^`]*?```\w+\n(.*?)```", text, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in blocks] == ["grids/__init__.py", "grids/codec.py", "tests/test_codec.py"]
+    assert [name for name, _ in blocks] == [
+        "grids/__init__.py", "grids/codec.py", "pyproject.toml", "tests/test_codec.py"
+    ]  # fmt: skip
     for name, source in blocks:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(source, encoding="utf-8")
