@@ -34,11 +34,17 @@ def test_a_view_of_a_bytearray(lab: Lab) -> None:
 
 def test_copy_on_write_of_pandas_survives(lab: Lab) -> None:
     lab.check(
-        Notebook(["import pandas as pd\ndf=pd.DataFrame({'a':[1,2],'b':[3,4]})", "d2=df[['a']]", "w=1"]),
-        {2: "df.loc[0,'a']=100\nw=int(d2.a.iloc[0])"},
+        Notebook(
+            [
+                "import pandas as pd\ndf=pd.DataFrame({'a':[1,2],'b':[3,4]})",
+                "d2=df[['a']]\ns=df['b']\ni=pd.Index(s)",
+                "w=1",
+            ]
+        ),
+        {2: "df.loc[0,'a']=100\ndf.loc[0,'b']=300\nw=(int(d2.a.iloc[0]),int(s.iloc[0]),int(i[0]))"},
         skip=[0, 1],
         execute=[2],
-        expect=["w==1", "df.a.iloc[0]==100"],
+        expect=["w==(1,3,3)", "df.a.iloc[0]==100"],
     )
 
 

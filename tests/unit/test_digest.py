@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import mmap
 import os
 import pickle
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbrewind.errors import NotStorable
+from nbrewind.flow import lending
 from nbrewind.flow.buffers import BLOCK, blocks, buffer_digest
-from nbrewind.flow.digest import content_digest
+from nbrewind.flow.digest import Walk, content_digest
+from nbrewind.flow.names import is_own_class
 from unit.graphs import canonical, graphs
 
 
@@ -107,3 +111,43 @@ def test_pickled_bytes_are_not_what_counts() -> None:
     interned, copied = [word, word], ["".join(["sha", "red"]), "".join(["sh", "ared"])]
     assert pickle.dumps(interned) != pickle.dumps(copied)
     assert content_digest(interned) == content_digest(copied)
+
+
+def test_what_an_extension_keeps_to_itself_is_no_class_of_the_notebook() -> None:
+    """Its instances have content that no walk over attributes sees."""
+    lock = type(threading.Lock())
+    assert not is_own_class(lock) and not is_own_class(type(iter([])))
+    made = type("Made", (), {"__slots__": ("a",), "__repr__": object.__repr__, "m": lambda self: 1})
+    assert is_own_class(made) and is_own_class(type("Sub", (int,), {}))
+
+
+def test_a_mask_is_content() -> None:
+    array = np.ma.array([1.0, 2.0], mask=[True, False])
+    before = content_digest(array)
+    array.mask[1] = True
+    assert content_digest(array) != before
+    assert content_digest(np.ma.masked) == content_digest(np.ma.masked)
+
+
+def test_a_class_without_a_module_has_a_digest() -> None:
+    made = type("f", (), {})
+    made.__module__ = None  # type: ignore[assignment]
+    assert content_digest([made]) == content_digest([made])
+
+
+def test_memory_that_is_lent_joins_who_borrows_it() -> None:
+    array, other = np.arange(4.0), np.arange(4.0)
+    owner, stranger, user = Walk(None), Walk(None), Walk(None)
+    owner.visit(array)
+    stranger.visit(other)
+    user.borrow(array.__array_interface__["data"][0] + 8, 8)
+    lending.join([owner, stranger, user])
+    assert user.nodes == [id(array)] and list(user.opaque) == [lending.REASON]
+    assert not owner.opaque and not stranger.opaque
+
+
+def test_an_array_over_foreign_memory_leads_to_who_has_it() -> None:
+    memory = mmap.mmap(-1, 16)
+    walk = Walk(None)
+    walk.visit(np.frombuffer(memory, dtype="u1"))
+    assert id(memory) in walk.nodes

@@ -83,6 +83,18 @@ def test_views_stay_views(memory: Memory) -> None:
     assert loaded["row"][0] == -1 and loaded["back"][1, 0] == -1
 
 
+def test_a_subclass_that_owns_its_memory(memory: Memory) -> None:
+    """Its view as a plain array has the subclass's object for its owner: storing it must come to an end."""
+    names = np.char.array(["ab", "cd"])
+    first = names.view(np.ndarray)[:1]
+    loaded = saved(memory, names=names, first=first)
+    assert type(loaded["names"]) is type(names) and loaded["names"].tolist() == ["ab", "cd"]
+    loaded["first"][0] = "z"
+    assert loaded["names"][0] == "z"
+    again = saved(memory, names=names, first=first)
+    assert content_digest(list(again.values())) == content_digest([names, first])
+
+
 def test_a_frame_and_its_column_share_as_before(memory: Memory) -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", None]}, index=pd.Index([3, 4], name="k"))
     loaded = saved(memory, frame=frame)["frame"]

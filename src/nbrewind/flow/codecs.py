@@ -8,17 +8,35 @@ from __future__ import annotations
 
 import sys
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
+from nbrewind.flow.code import hash_bytes
+
 if TYPE_CHECKING:
     from nbrewind.flow.digest import Handler, Walk
 
 GROUP = "nbrewind.codecs"
-_OWN: tuple[EntryPoint, ...] = ()
+_OWN = tuple(
+    EntryPoint(module, f"nbrewind.values.codecs.{value}", GROUP)
+    for module, value in {
+        "PIL": "pil:Image",
+        "networkx": "networkx:Graph",
+        "numpy.ma": "masked:Masked",
+        "pandas.core": "pandas:codecs",
+        "polars": "polars:codecs",
+        "pyarrow": "arrow:Buffer",
+        "sklearn.metrics": "sklearn_metrics:Distance",
+        "sklearn.neighbors": "sklearn_neighbors:NeighbourTree",
+        "sklearn.tree": "sklearn_tree:DecisionTree",
+        "sympy": "sympy:codecs",
+        "torch": "torch:codecs",
+        "xarray": "xarray:codecs",
+    }.items()
+)
 """The codecs that come with this package."""
 
 
@@ -55,7 +73,7 @@ class Codec(ABC):
         return self.state(value)
 
     def state(self, value: Any) -> Any:
-        """What ``rebuild`` needs.  It must not lead back to the value.
+        """What ``rebuild`` or ``fill`` needs.  It must not lead back to the value if ``rebuild`` is there.
 
         ``NotImplemented`` stands for the general rule: as pickle would store it.
         """
@@ -64,6 +82,14 @@ class Codec(ABC):
     def rebuild(self, cls: type, state: Any) -> Any:
         """The value again, in another process."""
         raise NotImplementedError(f"{self.name} gives a state and cannot rebuild from it")
+
+    def fill(self, value: Any, state: Any) -> None:
+        """Instead of ``rebuild``, where a state may lead back to a value: ``cls.__new__`` made it."""
+        raise NotImplementedError(f"{self.name} gives a state and cannot fill a value with it")
+
+    def memory(self, value: Any) -> Iterable[tuple[int, int]]:
+        """Address and size of memory that may belong to an array, where pickling would copy it."""
+        return ()
 
 
 class _Refusal(Codec):
@@ -96,6 +122,11 @@ def register(codec: Codec) -> None:
         forget()
 
 
+def fills(codec: Codec) -> bool:
+    """Whether values are made first and filled then."""
+    return type(codec).fill is not Codec.fill
+
+
 def find(cls: type) -> Codec | None:
     """The codec of a type, None if the general rules hold."""
     try:
@@ -107,7 +138,7 @@ def find(cls: type) -> Codec | None:
 
 def _search(cls: type) -> Codec | None:
     for parent in cls.__mro__:
-        refusal = _load(parent.__module__)
+        refusal = _load(str(parent.__module__))
         if refusal is not None:
             return refusal
     for parent in cls.__mro__:
@@ -173,6 +204,8 @@ def _visit(codec: Codec, walk: Walk, obj: Any) -> None:
         reason = codec.cannot_store(obj)
         if not reason and not codec.derived:
             parts = codec.content(obj)
+        for address, size in codec.memory(obj):
+            walk.borrow(address, size)
     except Exception as error:  # noqa: BLE001 - a third party's code may raise anything; the reason is reported
         reason = f"a {type(obj).__name__} cannot be stored ({digest.short(error)})"
     if reason:
@@ -185,8 +218,26 @@ def _visit(codec: Codec, walk: Walk, obj: Any) -> None:
             walk.reach(obj)
     elif parts is NotImplemented:
         digest.by_general_rule(walk, obj)
-    elif codec.immutable or walk.number(obj):
-        walk.keep.append(parts)
-        walk.text(b"c", f"{codec.name} {codec.version}")
-        walk.visit(type(obj))
-        walk.visit(parts)
+    elif codec.immutable:
+        _by_value(codec, walk, obj, parts)
+    elif walk.number(obj):
+        _add(codec, walk, obj, parts)
+
+
+def _add(codec: Codec, walk: Walk, obj: Any, parts: Any) -> None:
+    walk.keep.append(parts)
+    walk.text(b"c", f"{codec.name} {codec.version}")
+    walk.visit(type(obj))
+    walk.visit(parts)
+
+
+def _by_value(codec: Codec, walk: Walk, obj: Any, parts: Any) -> None:
+    """A value without identity: met again it is its hash, since what it shares with others can be deep."""
+    known = walk.known.get(id(obj))
+    if known is None:
+        start = len(walk.buf)
+        _add(codec, walk, obj, parts)
+        walk.keep.append(obj)
+        known = walk.known[id(obj)] = hash_bytes(bytes(walk.buf[start:]))
+        del walk.buf[start:]
+    walk.text(b"h", known)

@@ -10,6 +10,7 @@ everything that it can reach.
 from __future__ import annotations
 
 import copyreg
+import ctypes
 import enum
 import gc
 import struct
@@ -34,7 +35,7 @@ from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs
-from nbrewind.flow.names import is_local_module, package_of, reference
+from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import Digest, Root
@@ -61,7 +62,21 @@ class World(Protocol):
 class Walk:
     """The result of walking one root: digest material, nodes met, what stands in the way."""
 
-    __slots__ = ("buf", "deps", "derived", "finaliser", "keep", "memo", "nodes", "opaque", "sets", "world")
+    __slots__ = (
+        "borrowed",
+        "buf",
+        "deps",
+        "derived",
+        "finaliser",
+        "keep",
+        "known",
+        "lent",
+        "memo",
+        "nodes",
+        "opaque",
+        "sets",
+        "world",
+    )
 
     def __init__(self, world: World | None = None, keep: list[Any] | None = None) -> None:
         self.world = world
@@ -77,6 +92,12 @@ class Walk:
         self.sets: list[Any] = []
         self.keep: list[Any] = keep if keep is not None else []
         """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
+        self.known: dict[int, Digest] = {}
+        """Digests of values that have no identity, by address."""
+        self.lent: list[tuple[int, int, int]] = []
+        """Memory that can be changed in place: address, size, and the node that owns it."""
+        self.borrowed: list[tuple[int, int]] = []
+        """Memory that other libraries hold and that may be lent: address and size."""
 
     def digest(self) -> Digest:
         """The content digest of everything visited so far."""
@@ -84,7 +105,10 @@ class Walk:
 
     def number(self, obj: Any) -> bool:
         """Number an identity-bearing node; False (and a back-reference) if it was met before."""
-        key = id(obj)
+        return self.mark(id(obj))
+
+    def mark(self, key: int) -> bool:
+        """Number a node by its address."""
         index = self.memo.get(key)
         if index is not None:
             self.buf += b"R%d;" % index
@@ -100,6 +124,16 @@ class Walk:
         if handler is None:
             handler = _resolve(cls)
         handler(self, obj)
+
+    def lend(self, address: int, size: int, node: int) -> None:
+        """Meet memory that a cell can change through a node."""
+        if size:
+            self.lent.append((address, size, node))
+
+    def borrow(self, address: int, size: int) -> None:
+        """Meet memory whose owner cannot be asked for; an array met in this pass may be it (R14)."""
+        if size:
+            self.borrowed.append((address, size))
 
     def text(self, tag: bytes, value: str) -> None:
         """Add a tagged string that is no value of its own (a name)."""
@@ -140,7 +174,7 @@ class Walk:
                 queue.append(child)
                 if isinstance(child, FunctionType):
                     self._function_deps(child)
-                elif self.world is not None and _is_notebook_class(type(child)):
+                elif self.world is not None and is_own_class(type(child)):
                     self.deps.add(self.world.class_root(type(child)))
 
     def _foreign_dict(self, mapping: dict[Any, Any]) -> bool:
@@ -251,6 +285,8 @@ def _bytes(walk: Walk, obj: bytes) -> None:
 
 def _bytearray(walk: Walk, obj: bytearray) -> None:
     if walk.number(obj):
+        if obj:
+            walk.lend(ctypes.addressof(ctypes.c_char.from_buffer(obj)), len(obj), id(obj))
         walk.buf += b"y%d:" % len(obj)
         walk.buf += obj
 
@@ -425,15 +461,10 @@ def _module(walk: Walk, obj: ModuleType | MainModule) -> None:
         walk.module_dep(name)
 
 
-def _is_notebook_class(cls: type) -> bool:
-    """A class that no other process can import: made by a cell or by code it called."""
-    return bool(cls.__flags__ & (1 << 9)) and reference(cls) is None  # Py_TPFLAGS_HEAPTYPE
-
-
 def _class(walk: Walk, obj: type) -> None:
     if _named(walk, obj):
         return
-    if not obj.__flags__ & (1 << 9):
+    if not is_own_class(obj):
         walk.text(b"@", f"{obj.__module__}:{obj.__qualname__}")
         return
     if walk.world is not None:

@@ -189,6 +189,15 @@ def _np_random_put(value: Any) -> None:
     sys.modules["numpy.random"].set_state(state)
 
 
+def _torch_random_get() -> Any:
+    return sys.modules["torch"].get_rng_state().numpy().tobytes()
+
+
+def _torch_random_put(value: Any) -> None:
+    torch = sys.modules["torch"]
+    torch.set_rng_state(torch.frombuffer(bytearray(value), dtype=torch.uint8))
+
+
 def _np_print_get() -> Any:
     return dict(sys.modules["numpy"].get_printoptions())
 
@@ -236,4 +245,5 @@ def items() -> list[Item]:
         ),
         Item("rng:random", random.getstate, random.setstate, random=True),
         Item("rng:numpy", _np_random_get, _np_random_put, "numpy.random", random=True),
+        Item("rng:torch", _torch_random_get, _torch_random_put, "torch", random=True),
     ]

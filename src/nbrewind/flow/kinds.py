@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
-from nbrewind.flow.names import reference
+from nbrewind.flow.names import is_own_class, reference
 
 _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
@@ -61,6 +61,11 @@ def dotted(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _in_module(cls: type, prefix: str) -> bool:
+    """Whether a type's module has a prefix; classes that libraries make at run time may have no module."""
+    return isinstance(cls.__module__, str) and cls.__module__.startswith(prefix)
+
+
 _KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
@@ -71,7 +76,7 @@ def is_instance_kind(cls: type) -> bool:
     """
     known = _KNOWN.get(cls)
     if known is None:
-        known = bool(cls.__flags__ & _HEAP) and reference(cls) is None
+        known = is_own_class(cls)
         _KNOWN[cls] = known
     return known
 
@@ -99,9 +104,9 @@ def special(cls: type) -> walks.Handler | None:
             return _array
     if name in ("logging.Logger", "logging.RootLogger"):
         return _logger
-    if cls.__module__.startswith("matplotlib.") and not is_instance_kind(cls):
+    if _in_module(cls, "matplotlib.") and not is_instance_kind(cls):
         return _derived
-    if cls.__module__.startswith("pandas._libs.internals") and cls.__name__ == "BlockValuesRefs":
+    if _in_module(cls, "pandas._libs.internals") and cls.__name__ == "BlockValuesRefs":
         return _block_refs
     if _is_block(cls):
         return _block
@@ -266,8 +271,12 @@ def _array(walk: walks.Walk, obj: Any) -> None:
     root, exporter = root_buffer(obj)
     if exporter is not None and not isinstance(exporter, bytes | bytearray):
         if root.flags.writeable:
+            known = id(obj) in walk.memo
             walk.stop(obj, f"an array over the memory of a {type(exporter).__name__}")
+            if not known:
+                walk.visit(exporter)
             return
+        walk.borrow(*extent(obj))
         if walk.number(obj):
             walk.buf += b"a"
             _array_content(walk, obj)
@@ -275,35 +284,63 @@ def _array(walk: walks.Walk, obj: Any) -> None:
     if not walk.number(obj):
         return
     numpy = sys.modules["numpy"]
+    plain_root = type(root) is numpy.ndarray
     if type(obj) is not numpy.ndarray:
         value = obj.__reduce_ex__(2)
         walk.keep.append(value)
         walk.visit(type(obj))
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
+        walk.visit(dict(getattr(obj, "__dict__", None) or {}))
     writeable = bool(obj.flags.writeable)
-    if obj is root and exporter is None:
+    if obj is root and exporter is None and plain_root:
+        walk.lend(*extent(obj), id(obj))
         walk.buf += b"A1" if writeable else b"A0"
         _array_content(walk, obj)
         return
     walk.buf += b"V1" if writeable else b"V0"
     offset = obj.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     walk.text(b"v", f"{obj.dtype!r} {obj.shape} {obj.strides} {offset}")
-    if obj is not root:
+    if not plain_root:
+        _memory(walk, root)
+    elif obj is not root:
         walk.visit(root)
     if exporter is not None:
         walk.visit(exporter)
+
+
+def _memory(walk: walks.Walk, root: Any) -> None:
+    """The memory that an array of a subclass owns, as if a plain array owned it: once restored, one does."""
+    beside = id(root) + 1
+    if walk.mark(beside):
+        walk.lend(*extent(root), beside)
+        walk.buf += b"A1" if root.flags.writeable else b"A0"
+        _array_content(walk, root)
+
+
+def extent(array: Any) -> tuple[int, int]:
+    """Address and size of the memory between an array's first and last byte."""
+    low = high = int(array.__array_interface__["data"][0])
+    if array.size == 0:
+        return low, 0
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        if stride < 0:
+            low += (length - 1) * stride
+        else:
+            high += (length - 1) * stride
+    return low, high - low + int(array.itemsize)
 
 
 def _array_content(walk: walks.Walk, obj: Any) -> None:
     flags = obj.flags
     order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
     walk.text(b"v", f"{obj.dtype!r} {obj.shape} {order}")
+    plain = sys.modules["numpy"].ndarray.view(obj, sys.modules["numpy"].ndarray)
     if obj.dtype.hasobject or obj.dtype.kind == "T":
-        for item in obj.ravel(order="K").tolist():
+        for item in plain.ravel(order="K").tolist():
             walk.visit(item)
         return
-    flat = obj if order == "C" else obj.T if order == "F" else obj.copy(order="C")
+    flat = plain if order == "C" else plain.T if order == "F" else plain.copy(order="C")
     data = memoryview(flat.reshape(-1).view("u1")) if flat.size else memoryview(b"")
     walk.text(b"d", buffer_digest(data))
 

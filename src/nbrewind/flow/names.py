@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import MethodDescriptorType, ModuleType, WrapperDescriptorType
 from typing import Any
 
 BASELINES: dict[str, dict[str, Any]] = {}
@@ -79,6 +79,23 @@ def reference(obj: Any) -> tuple[str, str] | None:
         pass  # it may stand there under another name
     other = _other_name(obj, module_name) if isinstance(obj, type) else None
     return None if other is None else (module_name, other)
+
+
+_HEAP, _IMMUTABLE = 1 << 9, 1 << 8
+
+
+def is_own_class(cls: type) -> bool:
+    """Whether no other process can import a class: a cell made it, or Python code that the cell called.
+
+    Extension modules make classes without a name that leads to them, too (``_thread.lock``, what Rust code
+    keeps to itself); their instances have content that Python does not see.
+    """
+    if not cls.__flags__ & _HEAP or cls.__flags__ & _IMMUTABLE or reference(cls) is not None:
+        return False
+    return not any(
+        isinstance(value, MethodDescriptorType | WrapperDescriptorType) and value.__objclass__ is cls
+        for value in cls.__dict__.values()
+    )
 
 
 def _other_name(obj: type, module_name: str) -> str | None:

@@ -223,7 +223,8 @@ def _owner(root: str) -> tuple[Any, str]:
 def put_attribute(root: str, value: Any) -> None:
     """Set an attribute root."""
     if root == FIGURES:
-        return  # unpickling a figure registers it with pyplot again
+        _number_figures(value)
+        return
     owner, name = _owner(root)
     if isinstance(owner, type):
         prepare_classes([owner])
@@ -249,12 +250,23 @@ def reset_attribute(root: str) -> None:
         delattr(owner, name)
 
 
-def open_figures() -> list[Any]:
-    """pyplot's open figures in order, the current one last."""
+def open_figures() -> list[tuple[int, Any]]:
+    """pyplot's open figures with their numbers in order, the current one last."""
     pyplot = sys.modules.get("matplotlib._pylab_helpers")
     if pyplot is None:
         return []
-    return [manager.canvas.figure for manager in pyplot.Gcf.figs.values()]
+    return [(number, manager.canvas.figure) for number, manager in pyplot.Gcf.figs.items()]
+
+
+def _number_figures(wanted: list[tuple[int, Any]]) -> None:
+    """Unpickling a figure registers it with pyplot again, under the next free number."""
+    figures = sys.modules["matplotlib._pylab_helpers"].Gcf.figs
+    figures.clear()
+    for number, figure in wanted:
+        manager = figure.canvas.manager
+        manager.num = number
+        setattr(figure, "_number" if hasattr(figure, "_number") else "number", number)
+        figures[number] = manager
 
 
 def close_figures() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbrewind import rules
 from nbrewind.errors import NotStorable
+from nbrewind.flow import lending
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content, deep
 from nbrewind.flow.hidden import reloads
@@ -132,6 +133,7 @@ class Observer:
                                 self._add(roots, peer)
                                 if peer in roots:
                                     queue.append(peer)
+        lending.join(walks.values())
         for root, walk in walks.items():
             self._own(root, walk.nodes)
         return walks
@@ -321,7 +323,7 @@ def summary(value: Any) -> str:
     name = type(value).__name__
     shape = (
         getattr(value, "shape", None)
-        if type(value).__module__.partition(".")[0] in ("numpy", "pandas")
+        if str(type(value).__module__).partition(".")[0] in ("numpy", "pandas")
         else None
     )
     if isinstance(shape, tuple):

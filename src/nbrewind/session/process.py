@@ -93,6 +93,7 @@ class Process:
         self.ambient.watch_seeds("rng:random", random, "seed", "setstate")
         self.ambient.watch_looks("rng:random", random, "getstate")
         self.imports.when("numpy.random", self._numpy_random)
+        self.imports.when("torch", self._torch_random)
         self.adapters = load_adapters()
         owned: set[str] = set()
         for adapter in self.adapters:
@@ -127,9 +128,19 @@ class Process:
 
     def _numpy_random(self, module: Any) -> None:
         """Its state at import is what the cell that imports it starts from."""
+        self._starts_now("rng:numpy")
         self.ambient.watch_seeds("rng:numpy", module, "seed", "set_state")
         self.ambient.watch_looks("rng:numpy", module, "get_state")
-        item = self.ambient.item("rng:numpy")
+
+    def _torch_random(self, module: Any) -> None:
+        self._starts_now("rng:torch")
+        for owner in (module, module.random):
+            self.ambient.watch_seeds("rng:torch", owner, "manual_seed", "set_rng_state")
+            self.ambient.watch_looks("rng:torch", owner, "get_rng_state")
+
+    def _starts_now(self, key: str) -> None:
+        """Before its looks are watched: ours is none of the notebook's."""
+        item = self.ambient.item(key)
         if item is not None and self.ambient.available(item):
             self.ambient.start.setdefault(item.key, self.ambient.digest(item))
 

@@ -491,9 +491,26 @@ def make_bound(func: Any, owner: Any) -> types.MethodType:
     return types.MethodType(func, owner)
 
 
-def rebuild_value(name: str, version: int, cls: type, state: Any) -> Any:
-    """A value whose type has a codec, by the codec that stored it."""
+def _codec(name: str, version: int, cls: type) -> codecs.Codec:
     codec = codecs.find(cls)
     if codec is None or codec.name != name or codec.version != version:
         raise NotStorable(f"it was stored by version {version} of the codec {name}, which is not here")
-    return codec.rebuild(cls, state)
+    return codec
+
+
+def rebuild_value(name: str, version: int, cls: type, state: Any) -> Any:
+    """A value whose type has a codec, by the codec that stored it."""
+    return _codec(name, version, cls).rebuild(cls, state)
+
+
+def blank_value(name: str, version: int, cls: type) -> Any:
+    """A value whose type has a codec, to be filled by ``fill_value``."""
+    _codec(name, version, cls)
+    maker: Any = cls
+    return maker.__new__(cls)
+
+
+def fill_value(value: Any, state: tuple[str, int, type, Any]) -> None:
+    """Give a value its state, by the codec that stored it."""
+    name, version, cls, content = state
+    _codec(name, version, cls).fill(value, content)

@@ -26,7 +26,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs, kinds
 from nbrewind.flow import digest as walks
-from nbrewind.flow.names import reference
+from nbrewind.flow.names import is_own_class, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.values import builders
 
@@ -202,7 +202,7 @@ def _class(world: DumpWorld, obj: type) -> Any:
     by_name = _named(obj)
     if by_name is not None:
         return by_name
-    if not obj.__flags__ & (1 << 9):
+    if not is_own_class(obj):
         return NotImplemented
     return builders.load_class, (world.class_root(obj),)
 
@@ -339,9 +339,9 @@ def _block_refs(world: DumpWorld, obj: Any) -> Any:
 def _array(world: DumpWorld, obj: Any) -> Any:
     numpy = sys.modules["numpy"]
     if type(obj) is not numpy.ndarray:
-        if type(obj).__module__.startswith("numpy.ma"):
-            return NotImplemented
-        plain = obj.view(numpy.ndarray)
+        plain = numpy.ndarray.view(obj, numpy.ndarray)
+        if obj.base is None:
+            plain = plain.copy(order="K")  # a view would have this very object for its owner
         return builders.as_subclass, (plain, type(obj), dict(getattr(obj, "__dict__", {}) or {}))
     root, exporter = kinds.root_buffer(obj)
     writeable = bool(obj.flags.writeable)
@@ -508,7 +508,10 @@ def _coded(codec: codecs.Codec, world: DumpWorld, obj: Any) -> Any:
     state = codec.state(obj)
     if state is NotImplemented:
         return _general(type(obj))(world, obj)
-    return builders.rebuild_value, (codec.name, codec.version, type(obj), state)
+    named = (codec.name, codec.version, type(obj))
+    if codecs.fills(codec):
+        return builders.blank_value, named, (*named, state), None, None, builders.fill_value
+    return builders.rebuild_value, (*named, state)
 
 
 def _find(cls: type) -> Reducer:

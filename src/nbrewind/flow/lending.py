@@ -1,0 +1,34 @@
+"""Memory that one value lends to another without a trace that Python can follow (R14).
+
+``pl.Series(array)`` and ``pa.Table.from_pandas(frame)`` keep the array's memory and no object that could be
+asked for it.  Addresses tell: who borrows joins who lends, and cannot be stored apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection
+
+from nbrewind import rules
+from nbrewind.flow.digest import Walk
+
+REASON = "it shares memory with an array in a way that cannot be stored"
+
+
+def join(walks: Collection[Walk]) -> None:
+    """Give every walk that met borrowed memory the nodes that lend it."""
+    if not any(walk.borrowed for walk in walks) or not rules.on("R14"):
+        return
+    lent = sorted({extent for walk in walks for extent in walk.lent})
+    starts = [address for address, _, _ in lent]
+    longest = max((size for _, size, _ in lent), default=0)
+    for walk in walks:
+        for address, size in walk.borrowed:
+            first = bisect_left(starts, address - longest)
+            last = bisect_left(starts, address + size)
+            for start, length, node in lent[first:last]:
+                if start + length > address:
+                    walk.opaque.setdefault(REASON)
+                    if node not in walk.memo:
+                        walk.memo[node] = len(walk.nodes)
+                        walk.nodes.append(node)
