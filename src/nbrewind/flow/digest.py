@@ -34,7 +34,7 @@ from typing import Any, Protocol
 from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs
+from nbrewind.flow import codecs, losses
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.world import CLOSED
@@ -631,6 +631,13 @@ def _reduced(walk: Walk, obj: Any) -> None:
     if isinstance(value, str):
         walk.text(b"@", f"{type(obj).__module__}:{value}")
         return
+    if walk.world is not None and losses.suspect(type(obj)):
+        value = (*value[:3], *(None if part is None else list(part) for part in value[3:5]), *value[5:])
+        walk.keep.append(value)
+        lost = losses.found(walk, obj, value)
+        if lost:
+            walk.opaque.setdefault(lost)
+            walk.reach(obj)
     walk.buf += b"O"
     walk.visit(value[0])
     walk.visit(value[1])

@@ -11,12 +11,13 @@ import functools
 import sys
 import weakref
 from collections import OrderedDict
+from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
-from nbrewind.flow.names import is_own_class, reference
+from nbrewind.flow.names import is_local_module, is_own_class, reference
 
 _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
@@ -70,15 +71,25 @@ _KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def is_instance_kind(cls: type) -> bool:
-    """Whether instances of ``cls`` are walked attribute by attribute: notebook classes.
+    """Whether instances of ``cls`` are walked attribute by attribute: the notebook's and its helpers'.
 
     Their own ``__reduce__`` and ``__getstate__`` are not asked, since they may lose state.
     """
     known = _KNOWN.get(cls)
     if known is None:
-        known = is_own_class(cls)
+        known = is_own_class(cls) or _is_local_class(cls)
         _KNOWN[cls] = known
     return known
+
+
+def _is_local_class(cls: type) -> bool:
+    """A class of a helper module; where it says itself what it is reduced to, it may be one of its kind."""
+    if not is_local_module(str(cls.__module__)) or issubclass(cls, type | enum.Enum):
+        return False
+    reducers = ("__reduce__", "__reduce_ex__")
+    return not any(
+        isinstance(parent.__dict__.get(name), FunctionType) for parent in cls.__mro__ for name in reducers
+    )
 
 
 def special(cls: type) -> walks.Handler | None:

@@ -1,0 +1,158 @@
+"""Pickling that loses what a cell can see: found by making an object again beside the original (A4).
+
+Instances of the notebook's and of local classes are stored attribute by attribute and cannot lose any.  Those
+of packages go the way that the package gives them.  Where that way is Python code, its result is looked at:
+each attribute of the original must be there again, with the same content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from nbrewind.flow.names import package_of
+
+if TYPE_CHECKING:
+    from nbrewind.flow.digest import Walk
+
+_KNOWN_WELL = frozenset(
+    {"dask", "distributed", "matplotlib", "networkx", "numpy", "pandas", "PIL", "polars", "pyarrow", "scipy"}
+) | {"sklearn", "sympy", "torch", "traitlets", "xarray", "IPython", "ipykernel", "nbrewind"}
+"""Packages whose values are tested, or have codecs."""
+
+_METHODS = (
+    "__reduce__",
+    "__reduce_ex__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs__",
+    "__getnewargs_ex__",
+)
+_SUSPECT: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def suspect(cls: type) -> bool:
+    """Whether Python code of a package that is not known well takes part in pickling a class."""
+    known = _SUSPECT.get(cls)
+    if known is None:
+        package = package_of(str(cls.__module__))
+        own = package not in _KNOWN_WELL and package not in sys.stdlib_module_names
+        known = _SUSPECT[cls] = own and any(
+            isinstance(parent.__dict__.get(name), FunctionType) for parent in cls.__mro__ for name in _METHODS
+        )
+    return known
+
+
+def found(walk: Walk, obj: Any, reduced: tuple[Any, ...]) -> str:
+    """What pickling an object loses, as a reason; empty where nothing is lost.
+
+    ``reduced`` is what its own reduce gave.
+    """
+    if id(obj) in _LOOKED_AT:
+        return ""
+    name = type(obj).__name__
+    if hasattr(type(obj), "__del__"):
+        return (
+            f"a {name} has a finaliser and pickling of its own"  # a second one might end what the first holds
+        )
+    _LOOKED_AT.add(id(obj))
+    try:
+        return _compared(walk, obj, name, reduced)
+    except Exception as error:  # noqa: BLE001 - a package's code may raise anything; the reason is reported
+        return f"a {name} cannot be made again ({type(error).__name__}: {str(error)[:100]})"
+    finally:
+        _LOOKED_AT.discard(id(obj))
+
+
+_LOOKED_AT: set[int] = set()
+"""Objects that are being compared, by id: their parts may lead back to them."""
+
+
+def _compared(walk: Walk, obj: Any, kind: str, reduced: tuple[Any, ...]) -> str:
+    with _unseen():
+        made = _again(reduced)
+    if made is obj:
+        return ""
+    walk.keep.append(made)
+    if type(made) is not type(obj):
+        return f"pickling a {kind} gives a {type(made).__name__}"
+    there = _attributes(made)
+    lost = [
+        name
+        for name, value in _attributes(obj).items()
+        if (name in there and not _same(walk, value, there[name]))
+        or (name not in there and not _same(walk, value, getattr(type(made), name, None)))
+    ]
+    return f"pickling a {kind} loses .{', .'.join(sorted(lost)[:3])}" if lost else ""
+
+
+def _again(reduced: tuple[Any, ...]) -> Any:
+    """The object as unpickling would make it, around the same parts."""
+    make, args, state, items, pairs, setter = (*reduced, *(None,) * 6)[:6]
+    made = make(*args)
+    if state is not None:
+        given = copy.copy(state)  # what takes it may take it apart
+        if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], dict):
+            given = (dict(given[0]), given[1])
+        if setter is not None:
+            setter(made, given)
+        elif hasattr(made, "__setstate__"):
+            made.__setstate__(given)
+        else:
+            plain, slots = given if isinstance(given, tuple) else (given, None)
+            vars(made).update(plain or {})
+            for name, value in (slots or {}).items():
+                setattr(made, name, value)
+    for item in items or ():
+        made.append(item)
+    for key, value in pairs or ():
+        made[key] = value
+    return made
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """Code of a package runs that the notebook did not call: it prints nothing, and draws nothing."""
+    state = random.getstate()
+    numpy = sys.modules.get("numpy.random")
+    drawn = numpy.get_state() if numpy is not None else None
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        random.setstate(state)
+        if numpy is not None:
+            numpy.set_state(drawn)
+
+
+def _attributes(obj: Any) -> dict[str, Any]:
+    from nbrewind.flow import kinds
+
+    return {**(getattr(obj, "__dict__", None) or {}), **kinds.slot_values(obj)}
+
+
+def _same(walk: Walk, one: Any, other: Any) -> bool:
+    """Whether two values are the same, or equal, or cannot be compared (a connection, a handle in C)."""
+    if one is other:
+        return True
+    from nbrewind.flow.digest import Walk as Other
+
+    left, right = Other(walk.world, walk.keep), Other(walk.world, walk.keep)
+    left.visit(one)
+    if left.opaque or left.derived:
+        return True
+    right.visit(other)
+    return not right.opaque and left.digest() == right.digest()
