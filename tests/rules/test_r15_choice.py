@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.notebooks import Lab, Notebook
 
 DRAW = Notebook(["import random\nt=random.SystemRandom().random()", "u=t", "w=1"])
@@ -55,3 +57,50 @@ def test_without_r15_an_older_draw_comes_back(lab: Lab) -> None:
     assert first == second
     first, second = draws("R15")
     assert first != second
+
+
+DRAWS = [
+    "r=np.random.default_rng()",
+    "r=np.random.default_rng(None)",
+    "r=np.random.RandomState()",
+    "r=np.random.Generator(np.random.PCG64())",
+    "r=random.Random()",
+    "r=random.Random(None)",
+    "r=random.SystemRandom().random()",
+    "r=os.urandom(3)",
+    "r=secrets.token_hex(3)",
+    "r=uuid.uuid1()",
+    "r=uuid.uuid4()",
+    "r=np.random.RandomState(None)",
+    "none=None\nr=[np.random.RandomState(seed=none) for _ in range(2)]",
+    "r=helper.rng()",
+    "r=helper.rng(None)",
+]
+FIXED = [
+    "s=np.random.default_rng(0)",
+    "s=np.random.RandomState(0)",
+    "s=[np.random.RandomState(n) for n in range(2)]",
+    "s=sklearn.utils.check_random_state(0)",
+    "s=random.Random(3)",
+    "s=copy.deepcopy(random.Random(3))",
+    "s=copy.deepcopy(np.random.default_rng(1))",
+    "s=helper.rng(4)",
+    "s=uuid.uuid5(uuid.NAMESPACE_DNS,'a')",
+    "pd.DataFrame({'a':[1]}).style",
+    "s=tempfile.gettempprefix()",
+]
+
+
+def test_draws_are_flagged_and_seeds_are_not(lab: Lab) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    imports = "import copy, os, random, secrets, tempfile, uuid\nimport numpy as np, pandas as pd\nimport helper, sklearn.utils"
+    helper = {"helper.py": "import numpy as np\ndef rng(*seed): return np.random.default_rng(*seed)\n"}
+    notebook = Notebook([imports, *DRAWS, *FIXED], helper)
+    lab.audit(notebook)
+    again = lab.run("repeat", notebook.edited({}), describe=False)
+    flagged = {
+        cell
+        for cell, report in zip(notebook.cells, again.reports, strict=True)
+        if "unseeded randomness" in str(report["warnings"])
+    }
+    assert flagged == set(DRAWS)

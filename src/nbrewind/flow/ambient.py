@@ -285,7 +285,7 @@ class Ambient:
             (self.seeded if fresh and key not in self.drawn else self.drawn).add(key)
 
         for name in names:
-            _before(module, name, note)
+            before_call(module, name, note)
 
     def watch_looks(self, key: str, module: Any, name: str) -> None:
         """Asking for a generator's state changes nothing and yet depends on it."""
@@ -294,7 +294,7 @@ class Ambient:
             if self.recording and key not in self.seeded:
                 self.drawn.add(key)
 
-        _before(module, name, note)
+        before_call(module, name, note)
 
     def begin(self, state: dict[str, str]) -> None:
         """Start to record a cell; ``state`` is the snapshot before it."""
@@ -308,7 +308,7 @@ class Ambient:
         self.recording = False
 
 
-def _before(module: Any, name: str, note: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> None:
+def before_call(module: Any, name: str, note: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> None:
     """Have ``note`` called with the arguments before a module's function is."""
     original = getattr(module, name)
 

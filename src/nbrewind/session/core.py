@@ -254,6 +254,7 @@ class Session:
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
         self.process.ambient.begin(running.ambient)
+        self.process.entropy.drawn = False
         loads = codes.global_names(code) if code is not None else frozenset()
         # Printing goes to whatever stands in the streams' places.
         replaced = {f"attr:sys:{name}" for name in ("stdout", "stderr", "stdin")}

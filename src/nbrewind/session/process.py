@@ -14,8 +14,9 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from nbrewind.errors import NBRewindError, NotStorable
-from nbrewind.flow.ambient import Ambient
+from nbrewind.flow.ambient import Ambient, before_call
 from nbrewind.flow.digest import content_digest, made_by_hand
+from nbrewind.flow.entropy import Entropy
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
@@ -63,6 +64,7 @@ class Process:
         self.start.environment_rule = options.env
         self.layer = FileLayer(self.start, store)
         self.hidden = HiddenState()
+        self.entropy = Entropy(lambda: self.ambient.recording, self._is_user_frame, ABOVE_CELLS)
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []
         self.notes: list[str] = []
@@ -89,6 +91,7 @@ class Process:
         self.imports.by_cell = self._importing
         self.imports.before_reload = self._load_all
         self.hidden.named_modules = self._named_modules
+        self.entropy.install()
         self.ambient.watch_environment(self._caused_by_user)
         self.ambient.watch_seeds("rng:random", random, "seed", "setstate")
         self.ambient.watch_looks("rng:random", random, "getstate")
@@ -137,6 +140,7 @@ class Process:
         for owner in (module, module.random):
             self.ambient.watch_seeds("rng:torch", owner, "manual_seed", "set_rng_state")
             self.ambient.watch_looks("rng:torch", owner, "get_rng_state")
+            before_call(owner, "seed", lambda *_: self.entropy.note())
 
     def _starts_now(self, key: str) -> None:
         """Before its looks are watched: ours is none of the notebook's."""

@@ -486,7 +486,7 @@ class Recorder:
 
     def _classify(self, running: Running, cell: CellReads, outcome: Outcome, flags: list[str]) -> None:
         files, counts = outcome.files, outcome.counts
-        if nondeterministic_names(running.code, self.memory, cell.reads):
+        if self.process.entropy.drawn or nondeterministic_names(running.code, self.memory, cell.reads):
             flags.append("nondeterministic")
         if files.external:
             flags.append("external")
