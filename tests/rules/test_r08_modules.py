@@ -265,3 +265,25 @@ def test_what_cells_put_into_builtins_is_read_by_its_name(lab: Lab) -> None:
     notebook = Notebook(["import builtins", "builtins.foo=5", "x=foo", "z=1"])
     lab.check(notebook, {3: "z=foo"}, skip=[0, 1, 2], execute=[3], expect=["z==5"])
     lab.check(notebook, {1: "builtins.foo=6"}, skip=[0, 3], execute=[1, 2], expect=["x==6"])
+
+
+def test_a_class_of_a_module_is_patched_in_the_cell_that_imports_it(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import hh\nhh.T.size=5", "from hh import T", "import importlib\nimportlib.reload(hh);", "z=1"],
+        files={"hh.py": "class T: size=3"},
+    )
+    lab.check(notebook, {3: "z=T.size"}, skip=[0, 1], execute=[2, 3], expect=["z==5"])
+    lab.check(notebook, {1: "from hh import T\ny=T.size"}, skip=[0], execute=[1], expect=["y==5"])
+
+
+def test_a_module_that_its_first_cell_reloads_is_as_reloaded(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            ["import importlib, hh\nhh.more=1\nimportlib.reload(hh);", "from hh import T", "z=1"],
+            files={"hh.py": "class T: size=3"},
+        ),
+        {2: "import hh\nz=(T is hh.T, hh.more)"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["z==(True,1)"],
+    )

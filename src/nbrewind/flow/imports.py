@@ -37,6 +37,14 @@ class _Made(importlib.abc.Loader):
         module.__spec__ = self.spec
 
 
+def _patched(name: str, module: ModuleType) -> dict[str, Any]:
+    """Attributes of a module that are not as its last import left them."""
+    known = BASELINES.get(name)
+    if known is None:
+        return {}
+    return {key: value for key, value in vars(module).items() if known.get(key, known) is not value}
+
+
 class ImportWatch:
     """A meta-path finder that calls back after each import."""
 
@@ -106,10 +114,13 @@ class ImportWatch:
                     self.reloaded.append(fullname)
                 self._fresh.add(fullname)
                 self._note_text(fullname, spec.origin, loader)
+                patched = _patched(fullname, module)
                 with self._importing(fullname):
                     original(module)
-                if again:
-                    BASELINES[fullname] = dict(vars(module))
+                if fullname in BASELINES:
+                    # What cells had set stays theirs, unless the module's code has just set it anew.
+                    now = vars(module).items()
+                    BASELINES[fullname] = {k: v for k, v in now if patched.get(k, module) is not v}
                 self._imported(module)
 
             try:

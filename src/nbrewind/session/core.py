@@ -223,7 +223,9 @@ class Session:
             imports |= {name for name in codes.imports(code) if name in sys.modules}
         in_reach = imports | self.process.modules_in_state()
         modules.prepare_baselines(in_reach)
+        self.process.sets_attributes_of = frozenset()
         if code is not None and codes.stored_attributes(code):
+            self.process.sets_attributes_of = names
             values = [memory.live[name] for name in names if name in memory.live]
             modules.prepare_classes(modules.named_classes(names, in_reach, values))
         loaded = modules.local_modules()

@@ -45,6 +45,8 @@ class Process:
         self.options = options
         self.recording = False
         """Whether a cell of the user executes now."""
+        self.sets_attributes_of: frozenset[str] = frozenset()
+        """Names that the cell mentions, if it sets attributes: of classes that it imports, perhaps."""
         self.behind = False
         """Whether a restored cell changed S and the process has not been brought to it yet."""
         self.memory = Memory(store)
@@ -159,6 +161,8 @@ class Process:
     def _imported(self, module: Any) -> None:
         self.ambient.refresh()
         name = module.__name__
+        if self.sets_attributes_of:
+            modules.prepare_classes(modules.named_classes(self.sets_attributes_of, {name}, ()))
         for item in self.ambient.items:
             value = self.state.ambient.get(item.key) if item.module == name else None
             if value is not None and value.image and self.ambient.available(item):
