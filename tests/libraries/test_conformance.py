@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,23 @@ class TestMasked(CodecConformance):
     def equal(self, one: Any, other: Any) -> bool:
         same = np.array_equal(one.mask, other.mask) and one.fill_value == other.fill_value
         return bool(same) and bool(np.array_equal(one.data, other.data)) and one.dtype == other.dtype
+
+
+class TestTypeVariables(CodecConformance):
+    def values(self) -> Sequence[Any]:
+        made = [TypeVar("T"), TypeVar("T", int, str), TypeVar("T", bound=int, covariant=True)]  # type: ignore[misc]
+        for one in made:
+            one.__module__ = "__main__"
+        return [*made, typing.AnyStr]
+
+    def changed(self) -> Sequence[tuple[Any, Any]]:
+        return [(TypeVar("T"), TypeVar("S")), (TypeVar("T"), TypeVar("T", bound=int))]  # type: ignore[misc]
+
+    def equal(self, one: Any, other: Any) -> bool:
+        if one is typing.AnyStr or other is typing.AnyStr:
+            return one is other
+        names = ("__name__", "__constraints__", "__bound__", "__covariant__", "__module__")
+        return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 class TestGraphs(CodecConformance):

@@ -34,6 +34,7 @@ _OWN = tuple(
         "sklearn.tree": "sklearn_tree:DecisionTree",
         "sympy": "sympy:codecs",
         "torch": "torch:codecs",
+        "typing": "typing:codecs",
         "xarray": "xarray:codecs",
     }.items()
 )
@@ -152,7 +153,8 @@ def _search(cls: type) -> Codec | None:
 def _load(module: str) -> _Refusal | None:
     """Load the codecs whose entry points are named after a module or one of its packages."""
     package = module.partition(".")[0]
-    if package in sys.stdlib_module_names or package in ("__main__", "nbrewind"):
+    standard = package in sys.stdlib_module_names and package != "typing"
+    if standard or package in ("__main__", "nbrewind"):
         return None
     if not _POINTS:
         _POINTS[""] = []

@@ -234,13 +234,13 @@ def _is_python_new(metaclass: type) -> bool:
 
 
 class _muted_init_subclass:
-    """Notebook bases' ``__init_subclass__`` does nothing while a class is made again."""
+    """``__init_subclass__`` of notebook bases and of ``Generic`` does nothing while a class is made again."""
 
     def __init__(self, bases: tuple[type, ...]) -> None:
         self.muted: list[tuple[type, Any]] = []
         seen = {parent for base in bases for parent in base.__mro__}
         for parent in seen:
-            if parent.__module__ == "__main__" and "__init_subclass__" in parent.__dict__:
+            if parent.__module__ in ("__main__", "typing") and "__init_subclass__" in parent.__dict__:
                 self.muted.append((parent, parent.__dict__["__init_subclass__"]))
 
     def __enter__(self) -> None:

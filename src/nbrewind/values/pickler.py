@@ -487,10 +487,17 @@ def _file(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+def _handle(world: DumpWorld, obj: Any) -> Any:
+    identity = world.handle(obj)
+    if identity is None:
+        return NotImplemented
+    return (builders.load_handle, (identity, *world.handle_recipe(obj)))
+
+
 def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
-    handle = world.handle(obj)
-    if handle is not None:
-        return (builders.load_handle, (handle, *world.handle_recipe(obj)))
+    handle = _handle(world, obj)
+    if handle is not NotImplemented:
+        return handle
     if getattr(obj, "__module__", None) == "__main__" and isinstance(obj.__reduce_ex__(5), str):
         # Loading that would look the name up in the notebook, and load what it finds there: this.
         raise NotStorable(f"a {type(obj).__name__} is stored by its name in the notebook only")
@@ -499,7 +506,7 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
 
 def _coded(codec: codecs.Codec, world: DumpWorld, obj: Any) -> Any:
     """A value whose type has a codec: the codec's state, and who rebuilds from it."""
-    handle = _handle_or_default(world, obj)
+    handle = _handle(world, obj)
     if handle is not NotImplemented:
         return handle
     reason = codec.cannot_store(obj)
