@@ -25,6 +25,15 @@ class Exploding:
         raise AssertionError("code of the value ran")
 
 
+class Held:
+    """Has a slot."""
+
+    __slots__ = ("items_",)
+
+    def __init__(self, items: list[int]) -> None:
+        self.items_ = items
+
+
 Pair = collections.namedtuple("Pair", "a b")
 LONG = "k" * 100
 
@@ -47,7 +56,10 @@ LONG = "k" * 100
         (np.arange(5000), np.arange(5000) + 1, "x"),
         ({"w": np.zeros(3)}, {"w": np.ones(3)}, "x['w']"),
         ({1, 2}, {1, 3}, "x"),
-        (Pair(1, 2), Pair(1, 3), "x"),
+        (Pair(1, 2), Pair(1, 3), "x[1]"),
+        (np.ma.array([1, 2]), np.ma.array([1, 3]), "x"),
+        ({"m": np.ma.array([1, 2])}, {"m": np.ma.array([1, 2], mask=[0, 1])}, "x['m']._mask (type)"),
+        (Held([1]), Held([2]), "x.items_[0]"),
         ({LONG: 1}, {LONG: 2}, f"x['{'k' * 36}...]"),
         (float("nan"), float("nan"), ""),
     ],

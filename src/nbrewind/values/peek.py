@@ -78,6 +78,26 @@ def _set(target: Any, *states: Any) -> None:
         target.label += "*"
 
 
+def _set_instance(target: Any, state: dict[str, Any]) -> None:
+    if isinstance(target, Inert):
+        target.attributes.update(state.get("dict", {}) | state.get("slots", {}))
+        target.pairs.update(state.get("pairs", {}))
+        rest = [state[name] for name in ("items", "members", "bytes", "args") if name in state]
+        target.elements.extend(part for parts in rest for part in parts)
+
+
+def _rebuilt(name: str, version: int, cls: type[Inert], *state: Any) -> Inert:
+    """A value of a codec: its state has no places that anybody knows but the names of attributes."""
+    made = cls()
+    made.take(*state)
+    return made
+
+
+def _filled(target: Any, state: tuple[str, int, type[Inert], Any]) -> None:
+    if isinstance(target, Inert):
+        target.take(state[3])
+
+
 def _instance(cls: type[Inert], base: Any, payload: Any) -> Inert:
     return cls(payload)
 
@@ -94,6 +114,10 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "load_reference": _reference,
     "load_class": _class,
     "make_instance": _instance,
+    "set_instance": _set_instance,
+    "rebuild_value": _rebuilt,
+    "blank_value": _rebuilt,
+    "fill_value": _filled,
 }
 
 
@@ -101,7 +125,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Never the real thing."""
         if module == _BUILDERS:
-            return _set if name.startswith("set_") else _KNOWN.get(name, stand_in(name))
+            return _KNOWN.get(name) or (_set if name.startswith("set_") else stand_in(name))
         return stand_in(f"{module}.{name}")
 
 

@@ -23,7 +23,7 @@ class Masked(Codec):
         if value is np.ma.masked:
             return "masked"
         held = vars(value)
-        return np.ndarray.view(value, np.ndarray), [(name, held.get(name)) for name in _ATTRIBUTES]
+        return np.ndarray.view(value, np.ndarray), {name: held.get(name) for name in _ATTRIBUTES}
 
     def state(self, value: Any) -> Any:
         """The content, with an array that may own the data."""
