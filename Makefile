@@ -2,8 +2,8 @@
 #   make demo                      the demonstration, with python3
 #   make test PYTHON=python3.12    all tests, with another Python
 #   make public                    notebooks of public projects, against plain runs
-#   make test-slow                 the live kernel against a plain one, 300 random sessions
-#   make fuzz                      300 random notebooks and edits against plain runs
+#   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
+#   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
 
 PYTHON ?= python3
@@ -51,9 +51,9 @@ test: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(TEST_ENV)/.done
-	NBREWIND_LIVE_EXAMPLES=300 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
+	NBREWIND_LIVE_EXAMPLES=2000 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
 
-FUZZ_ARGS ?= --examples 300
+FUZZ_ARGS ?= --examples 5000
 
 fuzz: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m tests.fuzz.run $(FUZZ_ARGS)

@@ -4,7 +4,7 @@ Hypothesis drives one repeat kernel through executing, editing, inserting, delet
 changing values behind the cells' back, widgets' messages, interrupts, ``%rewind to`` and restarts; a plain kernel is given the same.  After a
 rewind the reference is a new plain kernel given the steps on the path to that commit.  A run draws its cells
 from one or two themes (``cells.py``).  ``NBREWIND_LIVE_EXAMPLES`` says how many runs (default 30);
-``make test-slow`` takes 300.
+``make test-slow`` takes 2000.
 """
 
 from __future__ import annotations
