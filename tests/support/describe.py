@@ -320,8 +320,8 @@ class Walk:
             head.append([self.value(x) for x in obj.axes])
         elif kind == "Line2D":
             head += [
-                [float(x) for x in obj.get_xdata()],
-                [float(x) for x in obj.get_ydata()],
+                [_number(x) for x in obj.get_xdata()],
+                [_number(x) for x in obj.get_ydata()],
                 obj.get_label(),
             ]
         return head
@@ -566,6 +566,14 @@ def describe(root="", seeded=()):
         sys.setrecursionlimit(limit)
     walk.settle()
     return json.dumps({"names": names, "results": results, "nodes": walk.nodes, "ambient": facts})
+
+
+def _number(value: object) -> object:
+    """A place on an axis; periods and texts stand there too."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _items(mapping: dict) -> object:

@@ -67,6 +67,14 @@ def test_arrays_of_every_kind(memory: Memory, dtype: str, shape: tuple[int, ...]
     assert loaded.flags.owndata and loaded.flags.writeable
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 1), (3, 1), (1, 1), (1,), (2, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_keep_their_strides(memory: Memory, shape: tuple[int, ...], order: Any) -> None:
+    for dtype in ("f8", "O"):
+        array = np.zeros(shape, dtype, order=order)
+        assert saved(memory, a=array)["a"].strides == array.strides
+
+
 @pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
 def test_arrays_of_several_blocks(memory: Memory, size: int) -> None:
     array = np.random.default_rng(size).integers(0, 255, size, dtype="u1")

@@ -336,6 +336,15 @@ def _block_refs(world: DumpWorld, obj: Any) -> Any:
     return builders.make_block_refs, ()
 
 
+def _fortran(array: Any) -> tuple[int, ...]:
+    """The strides of an array of this shape in Fortran order."""
+    found, step = [], array.itemsize
+    for length in array.shape:
+        found.append(step)
+        step *= length
+    return tuple(found)
+
+
 def _array(world: DumpWorld, obj: Any) -> Any:
     numpy = sys.modules["numpy"]
     if type(obj) is not numpy.ndarray:
@@ -360,6 +369,8 @@ def _array(world: DumpWorld, obj: Any) -> Any:
         return builders.make_view, (owner, obj.dtype, obj.shape, obj.strides, offset, writeable)
     flags = obj.flags
     order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
+    if flags.c_contiguous and flags.f_contiguous and obj.size and obj.strides == _fortran(obj):
+        order = "F"  # both where axes have length 1, and yet one can see how it was made
     if obj.dtype.hasobject or obj.dtype.kind == "T":
         kept = "C" if order == "A" else order
         flat = (obj if kept == "C" else obj.T).reshape(-1).tolist()
