@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.notebooks import Lab, Notebook
 
 MODE = Notebook(["import os\nmode=os.environ.get('NB_MODE','dev')", "r=mode.upper()", "w=3"])
@@ -143,3 +145,19 @@ def test_putting_the_state_of_a_generator_back_is_a_write(lab: Lab) -> None:
         seeded=("random",),
     )
     lab.check(notebook, {1: "x=random.random()"}, skip=[0, 2, 3], execute=[1])
+
+
+@pytest.mark.parametrize(
+    ("imports", "generator"),
+    [("import numpy as np", "np.random.mtrand._rand"), ("import random", "random._inst")],
+)
+def test_the_generator_that_all_share_stays_that_one(lab: Lab, imports: str, generator: str) -> None:
+    """Models without a generator of their own hold it."""
+    package = "np.random" if "np" in imports else "random"
+    lab.check(
+        Notebook([imports, f"box=[{generator}]", f"{package}.seed(5)\na=box[0].uniform(0,1)", "z=1"]),
+        {3: f"z=box[0] is {generator}\nw=box[0].uniform(0,1)"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["z is True"],
+    )

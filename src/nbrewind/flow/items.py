@@ -186,6 +186,9 @@ def _np_random_get() -> Any:
 def _np_random_put(value: Any) -> None:
     numpy = sys.modules["numpy"]
     state = (value[0], numpy.frombuffer(value[1], dtype="u4"), *value[2:])
+    shared = sys.modules["numpy.random.mtrand"]._rand
+    if shared.get_state(legacy=True)[0] == "MT19937":
+        shared.seed(0)  # as any call of `seed` it forgets the sequence that the process began with
     sys.modules["numpy.random"].set_state(state)
 
 

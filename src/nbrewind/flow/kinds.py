@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
-from nbrewind.flow.names import is_local_module, is_own_class, reference
+from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
 
 _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
@@ -115,6 +115,8 @@ def special(cls: type) -> walks.Handler | None:
             return _array
     if name in ("logging.Logger", "logging.RootLogger"):
         return _logger
+    if name in ("numpy.random.mtrand.RandomState", "random.Random"):
+        return _generator
     if _in_module(cls, "matplotlib.") and not is_instance_kind(cls):
         return _derived
     if _in_module(cls, "pandas._libs.internals") and cls.__name__ == "BlockValuesRefs":
@@ -164,6 +166,15 @@ def _opaque(reason: str) -> walks.Handler:
                 walk.visit(part)
 
     return handler
+
+
+def _generator(walk: walks.Walk, obj: Any) -> None:
+    place = shared_generator(obj)
+    if place is None:
+        walks._reduced(walk, obj)
+    else:
+        walk.text(b"@", ":".join(place))
+        walk.module_dep(place[0])
 
 
 def _by_value(walk: walks.Walk, obj: Any) -> None:

@@ -33,6 +33,23 @@ def retake_baselines(package: str) -> None:
             BASELINES[name] = dict(vars(module))
 
 
+_GENERATORS = {
+    "numpy.random.mtrand.RandomState": ("numpy.random.mtrand", "_rand"),
+    "random.Random": ("random", "_inst"),
+}
+
+
+def shared_generator(obj: Any) -> tuple[str, str] | None:
+    """Where a library keeps the random generator that everybody shares, if ``obj`` is that one.
+
+    Models that are given no generator of their own hold it; its state is an ambient item.
+    """
+    place = _GENERATORS.get(f"{type(obj).__module__}.{type(obj).__qualname__}")
+    if place is None or getattr(sys.modules.get(place[0]), place[1], None) is not obj:
+        return None
+    return place
+
+
 def lookup(module_name: str, qualname: str) -> Any:
     """The object that ``module.qualname`` names in an unpatched process.
 

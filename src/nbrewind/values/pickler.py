@@ -26,7 +26,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs, kinds
 from nbrewind.flow import digest as walks
-from nbrewind.flow.names import is_own_class, reference
+from nbrewind.flow.names import is_own_class, reference, shared_generator
 from nbrewind.flow.namespace import MainModule
 from nbrewind.values import builders
 
@@ -515,6 +515,11 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+def _generator(world: DumpWorld, obj: Any) -> Any:
+    place = shared_generator(obj)
+    return _handle_or_default(world, obj) if place is None else (builders.load_reference, place)
+
+
 def _coded(codec: codecs.Codec, world: DumpWorld, obj: Any) -> Any:
     """A value whose type has a codec: the codec's state, and who rebuilds from it."""
     handle = _handle(world, obj)
@@ -558,6 +563,8 @@ def _general(cls: type) -> Reducer:
         reducer = _enum_member
     elif issubclass(cls, ModuleType | MainModule):
         reducer = _module
+    elif name in ("numpy.random.mtrand.RandomState", "random.Random"):
+        reducer = _generator
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = _array
     elif cls.__module__ == "_io":
