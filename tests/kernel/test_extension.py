@@ -280,6 +280,27 @@ def test_records_say_that_they_are_static(lab: Lab) -> None:
     assert records[1].notes == ("counts as reading every name: it uses eval",)
 
 
+@pytest.mark.parametrize("cell_id", ["c1", "unknown"])
+def test_tags_count(house: House, tmp_path: Path, cell_id: str) -> None:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("secret = 'hidden' * 2\nprint(secret)", id="c1")]
+    )
+    notebook.cells[0].metadata["tags"] = ["nbrewind:never"]
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+
+    async def main() -> None:
+        kernel = await Kernel.start(house, "extension", tmp_path)
+        try:
+            await kernel.run_cell(notebook.cells[0].source, 0, cell_id=cell_id)
+            await kernel.shutdown()
+        finally:
+            await kernel.close()
+
+    asyncio.run(main())
+    stored = [path for path in (tmp_path / ".nbrewind").rglob("*") if path.is_file()]
+    assert stored and not any(b"hiddenhidden" in path.read_bytes() for path in stored)
+
+
 def live(house: House, folder: Path, cells: list[str], *, seed: str = "") -> list[Ran]:
     """Cells in a plain kernel that loads the extension only where they do; ``seed`` is its hash seed."""
 

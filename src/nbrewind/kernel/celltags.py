@@ -19,10 +19,9 @@ class CellTags:
     def of(self, cell_id: str | None, source: str = "") -> tuple[str, ...]:
         """The tags of a cell, none where the notebook, the file or the cell is not known.
 
-        A cell of which only the source is known has the tags of all that have this source.
+        A cell whose id is not known has the tags of all cells that have its source.
         """
-        key = cell_id or _SOURCE + source.strip()
-        if self.path is None or key == _SOURCE:
+        if self.path is None or not (cell_id or source):
             return ()
         try:
             info = self.path.stat()
@@ -31,7 +30,7 @@ class CellTags:
                 self._seen = info.st_mtime_ns, info.st_size
         except (OSError, ValueError):
             return ()  # it is being saved, or is no notebook yet: the next cell looks again
-        return self._tags.get(key, ())
+        return self._tags.get(cell_id or "", self._tags.get(_SOURCE + source.strip(), ()))
 
 
 def _tags_of(notebook: object) -> dict[str, tuple[str, ...]]:

@@ -129,6 +129,7 @@ class StaticMemory(Memory):
 
     def _note_all(self, seen: CellReads, why: str) -> None:
         seen.reads.update(root for root in self.state.names if ":" not in root)
+        seen.reads.add("lib:builtins")  # what cells have added there, by whatever name
         seen.iterated = seen.results = True
         seen.notes.append(f"counts as reading every name: {why}")
 
