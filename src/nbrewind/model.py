@@ -137,7 +137,8 @@ class Record:
     seconds: float = 0.0
     created: float = 0.0
     flags: tuple[str, ...] = ()
-    """``nondeterministic``, ``external``, ``stdin``, ``interrupted``, ``position``..."""
+    """``nondeterministic``, ``external``, ``stdin``, ``interrupted``, ``position``...; ``static``: what it
+    read is inferred, ``unseen``: not all of it could be, and it is never a hit."""
     notes: tuple[str, ...] = ()
     """Sentences for the user: what could not be stored and why."""
     tasks: tuple[str, ...] = ()

@@ -116,6 +116,12 @@ def _tag(index: int, raising: tuple[int, ...]) -> tuple[str, ...]:
     return ("raises-exception",) if index in raising else ()
 
 
+def load_expected(name: str) -> dict[str, str]:
+    """A list of cases that do not pass, with the reasons."""
+    found: dict[str, str] = yaml.safe_load(FILE.with_name(name).read_text(encoding="utf-8")) or {}
+    return found
+
+
 def load(path: Path = FILE) -> list[Case]:
     """All cases of the file."""
     with path.open(encoding="utf-8") as stream:

@@ -100,8 +100,11 @@ class CaseRunner:
         fresh: bool = True,
         plain_only: bool = False,
         second: House | None = None,
+        extension: bool = False,
     ) -> None:
         self.house = house
+        self.extension = extension
+        """Whether audits run in a plain kernel that has loaded the extension."""
         self.second = second or house
         """Where repeats run, and the plain runs that they are compared with: perhaps another Python (R13)."""
         self.work = work
@@ -199,7 +202,7 @@ class _CaseRun:
                 tags=cell.tags,
                 answers=answers if self.case.stdin else None,
             )
-            if kernel.mode != "plain" and run.report is None:
+            if kernel.mode in ("audit", "repeat") and run.report is None:
                 raise KernelTrouble(
                     f"{kernel.mode} kernel: no report for cell {index} ({run.ename}: {run.evalue})"
                 )
@@ -220,7 +223,7 @@ class _CaseRun:
             phase.files = folders.tree(self.folder)
             phase.described = await kernel.describe(self.case.seeded)
             phase.expectations = [f for e in expectations if (f := await kernel.holds(e))]
-            if mode == "audit":
+            if mode != "repeat":
                 await kernel.shutdown()
         finally:
             await kernel.close()
@@ -233,7 +236,8 @@ class _CaseRun:
 
     async def audit(self, plain: Phase) -> Phase:
         folders.lay_down(self.folder, self.case.files)
-        phase = await self.ours("audit", self.case.live(), {}, ())
+        mode = "extension" if self.runner.extension else "audit"
+        phase = await self.ours(mode, self.case.live(), {}, ())
         self.note("audit", phase)
         for index, run in enumerate(phase.runs):
             if run.action not in ("executed", "failed") or (run.report or {}).get("replayed"):

@@ -10,18 +10,15 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-import yaml
 
 from conformance import runner
-from conformance.cases import Case, load
+from conformance.cases import Case, load, load_expected
 from support.kernels import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kernel, pytest.mark.timeout(600)]
 
 CASES = {case.name: case for case in load()}
-EXPECTED: dict[str, str] = (
-    yaml.safe_load(Path(__file__).with_name("expected_failures.yaml").read_text(encoding="utf-8")) or {}
-)
+EXPECTED = load_expected("expected_failures.yaml")
 
 
 class Farm:

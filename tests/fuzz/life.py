@@ -125,7 +125,7 @@ class Life:
         # Interrupts reach asynchronous cells through the loop; there is none of tornado's here.
         self.kernel.io_loop = None
         self.session = session
-        if self.mode != "plain":
+        if self.mode in ("audit", "repeat"):
             base = self.kernel.rewind.process.ambient.base_env
             base.clear()
             base.update(os.environ)
@@ -133,6 +133,8 @@ class Life:
     async def run(self) -> dict:
         """All cells, then what the kernel ended with."""
         request = self.request
+        if self.mode == "extension":
+            await self.execute("%load_ext nbrewind", silent=True)
         runs = [
             await self.execute(
                 cell["source"],
@@ -151,7 +153,9 @@ class Life:
         files = folders().tree(Path(request["folder"]))
         answer = await self.execute("", history=False, expressions={"e": request["expression"]})
         again = set()
-        if self.mode != "plain":
+        if self.mode == "extension":
+            await self.execute("%unload_ext nbrewind", silent=True)
+        elif self.mode != "plain":
             again = {c for run in runs for c in (run["report"] or {}).get("start_over", ())}
             again |= set(self.kernel.rewind.start_over)
             self.kernel.rewind.store.close()
@@ -206,7 +210,7 @@ def kernel_class(mode: str) -> type:
 
     from nbrewind.kernel.kernel import AuditKernel, RepeatKernel
 
-    return {"plain": IPythonKernel, "audit": AuditKernel, "repeat": RepeatKernel}[mode]
+    return {"audit": AuditKernel, "repeat": RepeatKernel}.get(mode, IPythonKernel)
 
 
 class Sink:

@@ -105,11 +105,11 @@ def smaller_ones(fuzzed: Fuzzed):
 _trial: Trial
 
 
-def begin() -> None:
+def begin(auditor: str) -> None:
     """A worker's nursery lives as long as the worker."""
     global _trial
     nursery = Nursery()
-    _trial = Trial(nursery)
+    _trial = Trial(nursery, auditor=auditor)
     multiprocessing.util.Finalize(None, nursery.close, exitpriority=10)
 
 
@@ -136,12 +136,16 @@ def main() -> int:
     )
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--needless", action="store_true", help="tell each cell that ran without need")
+    parser.add_argument(
+        "--extension", action="store_true", help="audit in a plain kernel with the extension loaded"
+    )
     parser.add_argument("-j", "--jobs", type=int, default=2)
     options = parser.parse_args()
     numbers = options.only or range(options.first, options.first + options.examples)
+    auditor = "extension" if options.extension else "audit"
     counts: Counter[str] = Counter()
     began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(options.jobs, begin) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.jobs, begin, (auditor,)) as pool:
         tasks = [(options.seed, number, options.shrink) for number in numbers]
         for number, finding, text in pool.imap_unordered(one, tasks):
             counts += finding.counts

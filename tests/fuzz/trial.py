@@ -55,8 +55,10 @@ class Finding:
 class Trial:
     """Runs notebooks, one after the other, in the folders of one nursery."""
 
-    def __init__(self, nursery: Nursery) -> None:
+    def __init__(self, nursery: Nursery, *, auditor: str = "audit") -> None:
         self.nursery = nursery
+        self.auditor = auditor
+        """The kind of kernel that audits run in."""
         self.home = nursery.folder / "trial"
         self.case = self.home / "case"
 
@@ -96,7 +98,7 @@ class _Steps:
         plain = self.plain(cells, {}, {})
         self.world({}, everything=True)
         self.at_first = folders.tree(self.trial.case)
-        self.judge("audit", plain, self.ours("audit", cells, {}))
+        self.judge("audit", plain, self.ours(self.trial.auditor, cells, {}))
         if only in ("", "unedited"):
             same = self.ours("repeat", cells, {})
             self.judge("unedited", plain, same)
@@ -149,7 +151,7 @@ class _Steps:
         return result
 
     def ours(self, mode: str, cells: Sequence[Cell], env: Mapping[str, str]) -> Result:
-        return self.run(mode, cells, self.trial.case, env, 1 if mode == "audit" else 2)
+        return self.run(mode, cells, self.trial.case, env, 2 if mode == "repeat" else 1)
 
     def run(
         self, mode: str, cells: Sequence[Cell], folder: Path, env: Mapping[str, str], entropy: int

@@ -32,7 +32,12 @@ from support import compare
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1] / "src"
-MODULES = {"plain": "ipykernel_launcher", "audit": "nbrewind.kernel", "repeat": "nbrewind.kernel"}
+MODULES = {
+    "plain": "ipykernel_launcher",
+    "extension": "ipykernel_launcher",
+    "audit": "nbrewind.kernel",
+    "repeat": "nbrewind.kernel",
+}
 
 
 class KernelTrouble(Exception):
@@ -164,7 +169,10 @@ class Kernel:
         store: Path | None = None,
         fresh: bool = False,
     ) -> Kernel:
-        """Starts a ``plain``, ``audit`` or ``repeat`` kernel in ``folder`` and waits until it answers."""
+        """Starts a kernel in ``folder`` and waits until it answers.
+
+        ``mode`` is ``plain``, ``audit``, ``repeat``, or ``extension``: a plain one that has loaded ours.
+        """
         kernel = cls(house, mode, folder)
         environment = house.environment() | (env or {})
         if mode != "plain":
@@ -177,6 +185,8 @@ class Kernel:
             kernel._start_forked(environment)
         try:
             await kernel._connect()
+            if mode == "extension":
+                await kernel.execute("%load_ext nbrewind", silent=True, history=False)
         except BaseException:
             await kernel.close()
             raise
@@ -184,7 +194,7 @@ class Kernel:
 
     async def _start_fresh(self, environment: dict[str, str]) -> None:
         manager = AsyncKernelManager(
-            kernel_name="python3" if self.mode == "plain" else f"nbrewind-{self.mode}",
+            kernel_name=f"nbrewind-{self.mode}" if self.mode in ("audit", "repeat") else "python3",
             connection_file=str(self.connection),
             transport="ipc",
             ip=self.address,
@@ -207,7 +217,7 @@ class Kernel:
         self.client = manager.client()
 
     def _mode_arguments(self) -> list[str]:
-        return [] if self.mode == "plain" else ["--mode", self.mode]
+        return ["--mode", self.mode] if self.mode in ("audit", "repeat") else []
 
     def _start_forked(self, environment: dict[str, str]) -> None:
         info = {

@@ -84,8 +84,10 @@ class Notebook:
 class Lab:
     """Runs notebooks in a folder of its own."""
 
-    def __init__(self, house: House, folder: Path) -> None:
+    def __init__(self, house: House, folder: Path, *, auditor: str = "audit") -> None:
         self.house = house
+        self.auditor = auditor
+        """The kind of kernel that audits run in."""
         self.home = folder
         self.folder = folder / "case"
         self.numbers = 0
@@ -144,7 +146,7 @@ class Lab:
             tree = folders.tree(folder)
             described = await kernel.describe(seeded) if describe else {}
             untrue = [f for e in expect if (f := await kernel.holds(e))]
-            if mode == "audit":
+            if mode == self.auditor:
                 await kernel.shutdown()
         finally:
             await kernel.close()
@@ -155,7 +157,7 @@ class Lab:
         """Lays the notebook's files down afresh and audits it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         folders.lay_down(self.folder, notebook.files)
-        return self.run("audit", notebook.edited({}), without=without, env=env, describe=False)
+        return self.run(self.auditor, notebook.edited({}), without=without, env=env, describe=False)
 
     def plain(
         self, notebook: Notebook, cells: Sequence[tuple[str, str]], files: Mapping[str, str | None],

@@ -165,3 +165,14 @@ def test_what_only_a_deleted_name_reached_is_garbage() -> None:
     assert root not in reachable(one, {"k"})
     again = replace(one.names["k"], deps=())
     assert root not in reachable(State(names={**one.names, "k": again}))
+
+
+def test_garbage_of_one_history_may_be_in_use_in_another() -> None:
+    root = "cls:1#C"
+    delta = Delta(deleted=(root,))
+    unused = State(names={root: Version("c", "c")})
+    assert root not in apply_delta(unused, delta, 1).names
+    used = State(names={root: Version("c", "c"), "C": Version("n", "n", deps=(root,))})
+    assert root in apply_delta(used, delta, 1).names
+    replaced = Delta(names={"C": Version("m", "m")}, deleted=(root,))
+    assert root not in apply_delta(used, replaced, 1).names

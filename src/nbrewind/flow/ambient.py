@@ -86,6 +86,7 @@ class Ambient:
         self._last: dict[str, tuple[bytes, str]] = {}
         """Item -> its value as bytes at the last look, and the digest of that value."""
         self._base_environment = dict(_environment())
+        self._undo: list[Callable[[], None]] = []
         self.refresh()
 
     def add(self, item: Item) -> None:
@@ -274,6 +275,12 @@ class Ambient:
         kind.__getitem__, kind.__contains__ = getitem, contains
         kind.__setitem__, kind.__delitem__ = setitem, delitem
 
+        def undo() -> None:
+            kind.__getitem__, kind.__contains__ = original_get, original_has
+            kind.__setitem__, kind.__delitem__ = original_set, original_delete
+
+        self._undo.append(undo)
+
     def watch_seeds(self, key: str, module: Any, *names: str) -> None:
         """A seed call throws the generator's state away: it cuts the dependency on it."""
 
@@ -284,8 +291,7 @@ class Ambient:
             fresh = not before or (item is not None and self.digest(item) == before)
             (self.seeded if fresh and key not in self.drawn else self.drawn).add(key)
 
-        for name in names:
-            before_call(module, name, note)
+        self._undo += [_before(module, name, note) for name in names]
 
     def watch_looks(self, key: str, module: Any, name: str) -> None:
         """Asking for a generator's state changes nothing and yet depends on it."""
@@ -294,7 +300,16 @@ class Ambient:
             if self.recording and key not in self.seeded:
                 self.drawn.add(key)
 
-        before_call(module, name, note)
+        self._undo.append(_before(module, name, note))
+
+    def watch_call(self, module: Any, name: str, note: Callable[[], None]) -> None:
+        """Have ``note`` called before a module's function is."""
+        self._undo.append(_before(module, name, lambda *_: note()))
+
+    def unwatch(self) -> None:
+        """Take out everything that was wrapped, the last first."""
+        while self._undo:
+            self._undo.pop()()
 
     def begin(self, state: dict[str, str]) -> None:
         """Start to record a cell; ``state`` is the snapshot before it."""
@@ -308,8 +323,10 @@ class Ambient:
         self.recording = False
 
 
-def before_call(module: Any, name: str, note: Callable[[tuple[Any, ...], dict[str, Any]], None]) -> None:
-    """Have ``note`` called with the arguments before a module's function is."""
+def _before(
+    module: Any, name: str, note: Callable[[tuple[Any, ...], dict[str, Any]], None]
+) -> Callable[[], None]:
+    """Have ``note`` called with the arguments before a module's function is; returns what ends that."""
     original = getattr(module, name)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -323,3 +340,9 @@ def before_call(module: Any, name: str, note: Callable[[tuple[Any, ...], dict[st
     baseline = BASELINES.get(module.__name__)
     if baseline is not None:
         baseline[name] = wrapper
+
+    def undo() -> None:
+        if getattr(module, name, None) is wrapper:  # else the notebook has put something of its own there
+            setattr(module, name, original)
+
+    return undo

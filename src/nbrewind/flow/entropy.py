@@ -37,6 +37,7 @@ class Entropy:
         """Ends of names of files whose frames are below every cell."""
         self.drawn = False
         """Whether the cell has drawn."""
+        self._undo: Callable[[], None] = lambda: None
 
     def install(self) -> None:
         """Hook ``os.urandom``, what ``random`` knows it as, and generators that are made without a seed."""
@@ -61,6 +62,18 @@ class Entropy:
         for module in ("os", "random"):
             baseline = BASELINES.get(module, {})
             baseline.update((name, urandom) for name in ("urandom", "_urandom") if name in baseline)
+
+        def undo() -> None:
+            os.urandom = asked
+            random._urandom = asked  # type: ignore[attr-defined]
+            random.Random.seed = seed  # type: ignore[method-assign]
+
+        self._undo = undo
+
+    def remove(self) -> None:
+        """Take the hooks out."""
+        self._undo()
+        self._undo = lambda: None
 
     def note(self) -> None:
         """Somebody draws; it counts if code of the user is above, and no package that only names things."""

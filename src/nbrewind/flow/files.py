@@ -117,6 +117,14 @@ class FileWatch:
         self.thread = threading.get_ident()
         self.cell = CellFiles()
 
+    def remove(self) -> None:
+        """Watch nothing any more."""
+        self.cell = None
+        self.system.close()
+        if [self] == _WATCHES:
+            _WATCHES.clear()
+            _unwrap_probes()
+
     def _forked(self) -> None:
         """A forked child has no store to keep files in; its parent is marked as having one."""
         self.cell = None
@@ -496,6 +504,10 @@ _EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
 }
 
 _WATCHES: list[FileWatch] = []
+_PROBES: dict[str, Any] = {}
+"""The functions of ``os`` behind the wrapped ones."""
+_HOOKED: list[bool] = []
+"""Whether this process has the audit hook, which nothing can take out again."""
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -506,8 +518,10 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 def _install(watch: FileWatch) -> None:
     """Audit hooks cannot be removed: one is added per process, and the newest watch is asked."""
-    if not _WATCHES:
+    if not _HOOKED:
         sys.addaudithook(_hook)
+        _HOOKED.append(True)
+    if not _PROBES:
         _wrap_probes()
     _WATCHES[:] = [watch]
 
@@ -515,10 +529,21 @@ def _install(watch: FileWatch) -> None:
 def _wrap_probes() -> None:
     """``os.stat``, ``os.lstat`` and ``os.access`` raise no audit event."""
     for name in ("stat", "lstat", "access"):
-        setattr(os, name, _probing(getattr(os, name)))
+        _PROBES[name] = getattr(os, name)
+        setattr(os, name, _probing(_PROBES[name]))
     os.supports_dir_fd.update({os.stat, os.lstat, os.access})
     os.supports_follow_symlinks.update({os.stat, os.access})
     os.supports_fd.add(os.stat)
+
+
+def _unwrap_probes() -> None:
+    for name, original in _PROBES.items():
+        wrapper = getattr(os, name)
+        if getattr(wrapper, "__wrapped__", None) is original:
+            setattr(os, name, original)
+        for table in (os.supports_dir_fd, os.supports_follow_symlinks, os.supports_fd):
+            table.discard(wrapper)
+    _PROBES.clear()
 
 
 def _probing(original: Any) -> Any:
@@ -537,5 +562,6 @@ def _probing(original: Any) -> Any:
 
     wrapper.__name__ = wrapper.__qualname__ = original.__name__
     wrapper.__module__ = "os"
+    wrapper.__wrapped__ = original  # type: ignore[attr-defined]
     wrapper.__doc__ = original.__doc__
     return wrapper

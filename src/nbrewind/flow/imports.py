@@ -77,6 +77,11 @@ class ImportWatch:
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
+    def remove(self) -> None:
+        """Take the finder out; loaders that it wrapped load as ever."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
     def when(self, name: str, callback: Callback) -> None:
         """Call ``callback(module)`` once ``name`` is imported, now if it already is."""
         module = sys.modules.get(name)
@@ -108,6 +113,9 @@ class ImportWatch:
             original = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                if self not in sys.meta_path:
+                    original(module)
+                    return
                 again = fullname in BASELINES and fullname not in self._fresh
                 if again and self.by_cell():
                     self.before_reload()

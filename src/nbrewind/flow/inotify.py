@@ -59,6 +59,12 @@ class Inotify:
             self.available = True
             self.watch(root)
 
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self.available and os.getpid() == self._pid:
+            self.available = False
+            os.close(self._descriptor)
+
     def watch(self, top: str) -> None:
         """Watch a folder and those below it, as far as the limits go."""
         deadline = time.monotonic() + MOST_SECONDS

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+_SOURCE = "source:"
+
 
 class CellTags:
     """Tags by cell id as they were last saved; read again when the file changed."""
@@ -14,9 +16,12 @@ class CellTags:
         self._seen: tuple[int, int] = (0, 0)
         self._tags: dict[str, tuple[str, ...]] = {}
 
-    def of(self, cell_id: str | None) -> tuple[str, ...]:
-        """The tags of a cell, none where the notebook, the file or the cell is not known."""
-        if self.path is None or not cell_id:
+    def of(self, cell_id: str | None, source: str = "") -> tuple[str, ...]:
+        """The tags of a cell, none where the notebook, the file or the cell is not known.
+
+        A cell whose id is not known has the tags of all cells that have its source.
+        """
+        if self.path is None or not (cell_id or source):
             return ()
         try:
             info = self.path.stat()
@@ -25,7 +30,7 @@ class CellTags:
                 self._seen = info.st_mtime_ns, info.st_size
         except (OSError, ValueError):
             return ()  # it is being saved, or is no notebook yet: the next cell looks again
-        return self._tags.get(cell_id, ())
+        return self._tags.get(cell_id or "", self._tags.get(_SOURCE + source.strip(), ()))
 
 
 def _tags_of(notebook: object) -> dict[str, tuple[str, ...]]:
@@ -36,4 +41,7 @@ def _tags_of(notebook: object) -> dict[str, tuple[str, ...]]:
         tags = metadata.get("tags") if isinstance(metadata, dict) else None
         if isinstance(tags, list) and isinstance(cell.get("id"), str):
             found[cell["id"]] = tuple(str(tag) for tag in tags)
+            source = cell.get("source", "")
+            key = _SOURCE + (source if isinstance(source, str) else "".join(source)).strip()
+            found[key] = (*found.get(key, ()), *found[cell["id"]])
     return found

@@ -384,13 +384,16 @@ def _error_of(reply: dict[str, Any]) -> CellError:
     return CellError(name, text, tuple(reply.get("traceback", ())))
 
 
-def read_options() -> Options:
-    """Options from the environment; those of other versions are ignored."""
+def read_options(path: str = "") -> Options:
+    """Options from the environment; those of other versions are ignored.
+
+    ``path`` is the notebook's as its front end gives it, where it does.
+    """
     raw = json.loads(os.environ.get("NBREWIND_OPTIONS") or "{}")
     known = {name: raw[name] for name in Options.__dataclass_fields__ if name in raw}
     options = Options(**known)
     if not options.notebook:
-        name = os.environ.get("JPY_SESSION_NAME", "")
+        name = path or os.environ.get("JPY_SESSION_NAME", "")
         if name.endswith(".ipynb") and os.path.isfile(name):
             options.notebook = os.path.abspath(name)
     return options
@@ -404,11 +407,11 @@ def read_only(path: Path) -> Store | None:
         return None
 
 
-def store_path(options: Options) -> Path:
+def store_path(options: Options, start: Path | None = None) -> Path:
     """``NBREWIND_STORE``, else ``.nbrewind`` beside the notebook, else in the start folder."""
     named = os.environ.get("NBREWIND_STORE")
     if named:
         return Path(named).absolute()
     if options.notebook:
         return Path(options.notebook).parent / ".nbrewind"
-    return Path.cwd() / ".nbrewind"
+    return (start or Path.cwd()) / ".nbrewind"

@@ -14,11 +14,17 @@ class OutputTap:
     """Listens on the kernel's message session and keeps what belongs to the running cell."""
 
     def __init__(self, session: Any) -> None:
+        self._session = session
         self._send = session.send
         self._lock = threading.Lock()
         self._parent = ""
         self._messages: list[dict[str, Any]] | None = None
         session.send = self.send
+
+    def remove(self) -> None:
+        """Send as before, unless somebody else has put something of theirs in our place since."""
+        if self._session.__dict__.get("send") == self.send:
+            del self._session.send
 
     def begin(self, parent_id: str) -> None:
         """A cell starts: keep messages whose parent is its request."""

@@ -131,7 +131,8 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
         shown = {number for root in written if (number := result_number(root)) is not None}
         beside = sorted(n for n in shown if n > BESIDE and n % BESIDE == count)
         after.results = (*(number for number in results if number != count), *beside, count)
-    touched = set(written) | set(delta.deleted)
+    deleted = set(delta.deleted) - _still_used(state, delta, written)
+    touched = set(written) | deleted
     for root in touched:
         before = state.names.get(root)
         for peer in before.links if before is not None else ():
@@ -139,7 +140,7 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
             if peer not in touched and other is not None and root in other.links:
                 links = {name: link for name, link in other.links.items() if name != root}
                 after.names[peer] = replace(other, links=links)
-    for root in delta.deleted:
+    for root in deleted:
         after.names.pop(root, None)
         if is_result(root):
             after.results = tuple(number for number in after.results if f"_{number}" != root)
@@ -153,6 +154,15 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
         else:
             after.ambient.pop(key, None)
     return after
+
+
+def _still_used(state: State, delta: Delta, written: dict[Root, Version]) -> set[Root]:
+    """Classes that were garbage when the record was made, and that something in this state refers to (R9)."""
+    classes = {root for root in delta.deleted if root.startswith("cls:") and root in state.names}
+    if not classes:
+        return classes
+    kept = {n: v for n, v in state.names.items() if n in classes or n not in delta.deleted}
+    return classes & reachable(State(kept | written))
 
 
 def _resolved(version: Version, symbol: Root, results: tuple[int, ...], count: int) -> Version:

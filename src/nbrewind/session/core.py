@@ -29,10 +29,10 @@ from nbrewind.session import beside, modules, prepare
 from nbrewind.session.explain import Explainer
 from nbrewind.session.history import History
 from nbrewind.session.losses import told
-from nbrewind.session.memory import PATIENCE, CellReads
+from nbrewind.session.memory import PATIENCE, CellReads, Memory
 from nbrewind.session.options import Options
 from nbrewind.session.process import Process
-from nbrewind.session.recorder import Message, Outcome, Recorder, Running
+from nbrewind.session.recorder import Message, Outcome, Recorder, Running, local_modules
 from nbrewind.session.refusal import from_outside, refused
 from nbrewind.session.tags import PURE, must_run
 from nbrewind.session.world_files import equal
@@ -54,7 +54,15 @@ class Restored:
 class Session:
     """State, memory, files and history of one kernel process."""
 
-    def __init__(self, store: Store, root: Path, *, mode: str, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        root: Path,
+        *,
+        mode: str,
+        options: Options | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         self.store = store
         self.root = Path(root).resolve()
         self.mode = mode
@@ -62,7 +70,7 @@ class Session:
         self.audit = True
         """Whether cells are recorded (``%audit on|off``)."""
         self.history = History(store, self.options.notebook or str(self.root), mode)
-        self.process = Process(store, self.root, self.history.run, self.options)
+        self.process = Process(store, self.root, self.history.run, self.options, memory)
         self.recorder = Recorder(self.process, self.history)
         self.memory = self.process.memory
         self.memory.rebuild = self._rebuild_sync
@@ -211,13 +219,18 @@ class Session:
         self.settle()
         transformed = self.transform(source)
         code = prepare.compiled(transformed, self.compile_flags())
-        memory = self.memory
-        names = codes.attribute_names(code) if code is not None else frozenset()
-        imports = modules.imported_names(transformed)
         await self._rebuild_needed(code)
         self.process.bring()
         if report.reason != "forced":
             self._check_files()
+        return self._start(source, transformed, code, report, count)
+
+    def _start(
+        self, source: str, transformed: str, code: CodeType | None, report: CellReport, count: int
+    ) -> Running:
+        memory = self.memory
+        names = codes.attribute_names(code) if code is not None else frozenset()
+        imports = modules.imported_names(transformed)
         if code is not None:
             # Before the cell: `sys.modules['helper'].LIMIT` reads of a module what `helper.LIMIT` does.
             imports |= {name for name in codes.imports(code) if name in sys.modules}
@@ -245,8 +258,7 @@ class Session:
         )
         seen = memory.begin(shims="builtins" not in names and "__builtins__" not in names)
         if code is not None:
-            prepare.prefault(memory, code)
-            prepare.evict(memory, code)
+            self._make_ready(code)
         self.process.ambient.refresh()
         with self.process.suspended():
             running.ambient = self.process.ambient.snapshot()
@@ -264,6 +276,11 @@ class Session:
         seen.position = bool(loads & {"In", "_ih", "_i", "_ii", "_iii"})
         running.started = time.perf_counter()
         return running
+
+    def _make_ready(self, code: CodeType) -> None:
+        """What has to be in the namespace is put there, what need not be any more is dropped."""
+        prepare.prefault(self.memory, code)
+        prepare.evict(self.memory, code)
 
     def end(
         self,
@@ -411,6 +428,8 @@ class Session:
             taken=reachable(before, set(bound) | deleted),
         )
         names = dict(observed.versions.items())
+        wanted = {dep for version in names.values() for dep in version.deps if dep.startswith("mod:")}
+        names.update(local_modules(wanted - before.names.keys()))
         delta = Delta(names=names, deleted=tuple(sorted(deleted)), result=names.pop(f"_{shown}", None))
         after = apply_delta(before, delta, -1 if shown is None else shown)
         self.history.unrecorded(delta, -1 if shown is None else shown)

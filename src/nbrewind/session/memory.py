@@ -68,6 +68,11 @@ class CellReads:
         """Whether builtins may be put into the namespace for speed."""
         self.bare: set[str] = set()
         """Names that the code deletes: ``del`` would find a builtin put there."""
+        self.stored: frozenset[str] = frozenset()
+        """Names that functions of the cell may have bound anew, where that is known from their text only."""
+        self.flags: list[str] = []
+        """What the record should say of the way in which it was made."""
+        self.notes: list[str] = []
 
 
 class Memory:

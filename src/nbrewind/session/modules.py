@@ -140,6 +140,11 @@ def prepare_baselines(modules: set[str]) -> None:
                 take_baseline(module)
 
 
+def forget_classes() -> None:
+    """Nobody watches any more: a later watch takes baselines of its own."""
+    _CLASSES.clear()
+
+
 def named_classes(names: frozenset[str], modules: set[str], values: Iterable[Any]) -> set[type]:
     """Importable classes that code may mean by ``names``: of these modules, and among these values."""
     found = {value for value in values if isinstance(value, type)}

@@ -43,6 +43,8 @@ class Observer:
         self.memory = memory
         self.owner: dict[int, Root] = {}
         self.nodes: dict[Root, list[int]] = {}
+        self.digests: dict[Root, str] = {}
+        """What the last walk of each root gave, opaque ones included: good for this process only."""
 
     def observe(
         self,
@@ -136,6 +138,7 @@ class Observer:
         lending.join(walks.values())
         for root, walk in walks.items():
             self._own(root, walk.nodes)
+            self.digests[root] = walk.digest()
         return walks
 
     def _neighbours(self, walk: Walk) -> set[Root]:
@@ -155,6 +158,7 @@ class Observer:
     def forget(self, root: Root) -> None:
         """A root's objects are gone."""
         self._own(root, [])
+        self.digests.pop(root, None)
 
     @staticmethod
     def _groups(walks: dict[Root, Walk]) -> list[list[Root]]:

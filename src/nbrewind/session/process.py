@@ -14,13 +14,13 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from nbrewind.errors import NBRewindError, NotStorable
-from nbrewind.flow.ambient import Ambient, before_call
+from nbrewind.flow.ambient import Ambient
 from nbrewind.flow.digest import content_digest, made_by_hand
 from nbrewind.flow.entropy import Entropy
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
-from nbrewind.flow.names import is_library_path, is_local_module, retake_baselines
+from nbrewind.flow.names import BASELINES, is_library_path, is_local_module, retake_baselines
 from nbrewind.flow.stored import StoredModules
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
@@ -38,7 +38,9 @@ from nbrewind.values import images
 class Process:
     """Memory, files, ambient items and engines of one process."""
 
-    def __init__(self, store: Store, root: Path, run: Run, options: Options) -> None:
+    def __init__(
+        self, store: Store, root: Path, run: Run, options: Options, memory: Memory | None = None
+    ) -> None:
         self.store = store
         store.references, store.tolerant = images.references, True
         self.root = root
@@ -49,7 +51,7 @@ class Process:
         """Names that the cell mentions, if it sets attributes: of classes that it imports, perhaps."""
         self.behind = False
         """Whether a restored cell changed S and the process has not been brought to it yet."""
-        self.memory = Memory(store)
+        self.memory = memory or Memory(store)
         self.memory.suspend = self.suspended
         self.memory.rebuild_handle_with = self._rebuild_handle
         self.observer = Observer(self.memory)
@@ -81,6 +83,18 @@ class Process:
     def state(self) -> State:
         """S, the current state."""
         return self.memory.state
+
+    def remove(self) -> None:
+        """Take out everything that was put into the process to watch it."""
+        for adapter in self.adapters:
+            if any(name in sys.modules for name in adapter.modules):
+                adapter.uninstall()
+        self.imports.remove()
+        self.ambient.unwatch()
+        self.entropy.remove()
+        self.files.remove()
+        BASELINES.clear()
+        modules.forget_classes()
 
     def _ignored(self) -> list[str]:
         paths = [*self.options.ignore, str(self.store.path)]
@@ -142,7 +156,7 @@ class Process:
         for owner in (module, module.random):
             self.ambient.watch_seeds("rng:torch", owner, "manual_seed", "set_rng_state")
             self.ambient.watch_looks("rng:torch", owner, "get_rng_state")
-            before_call(owner, "seed", lambda *_: self.entropy.note())
+            self.ambient.watch_call(owner, "seed", self.entropy.note)
 
     def _starts_now(self, key: str) -> None:
         """Before its looks are watched: ours is none of the notebook's."""

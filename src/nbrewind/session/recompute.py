@@ -228,7 +228,12 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
                 (commit.index,) if commit.index >= 0 else (),
             )
     memory.state = after
-    for root in (*observed.versions, *observed.unchanged):
+    found = {*observed.versions, *observed.unchanged}
+    if "static" in record.flags and "nondeterministic" not in record.flags:
+        # It counted as touching what its code might touch; this time it was watched.
+        still = {r for r, v in before.names.items() if memory.held.get(r) == v and r in memory.live}
+        found |= {r for r in still if r in after.names and after.names[r].opaque}
+    for root in found:
         version_now = after.names.get(root)
         if version_now is not None:
             memory.held[root] = version_now

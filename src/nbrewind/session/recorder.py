@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any
@@ -114,6 +115,20 @@ def key_of_trace(source_key: str, trace: Trace) -> str:
     return hash_parts(source_key, msgspec.json.encode(read, order="deterministic"))
 
 
+def local_modules(roots: Iterable[Root]) -> dict[Root, Version]:
+    """The versions of helper modules as they are now."""
+    return {
+        root: Version(
+            digest=modules.module_digest(root[4:]),
+            image="",
+            summary="module",
+            deps=tuple(sorted("lib:" + package for package in modules.libraries_of(root[4:]))),
+        )
+        for root in roots
+        if is_local_module(root[4:])
+    }
+
+
 class Recorder:
     """Makes records for one process."""
 
@@ -134,9 +149,9 @@ class Recorder:
         memory, before, count, files = self.memory, running.before, running.count, outcome.files
         cell, values = memory.park()
         running.seen, running.values = cell, values
-        flags: list[str] = []
+        flags = list(cell.flags)
         private = NEVER in running.tags
-        notes = self._take_in_unseen(files, before)
+        notes = [*cell.notes, *self._take_in_unseen(files, before)]
         own_result = f"_{count}"
         has_result = own_result in values
         aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}
@@ -148,6 +163,7 @@ class Recorder:
                     cell.reads.add(root)
                     cell.absent.add(OWN_MARK + name)
         stored = codes.stored_names(running.code) if running.code is not None else frozenset()
+        stored |= cell.stored
         bound, mutated = set(), set()
         for name, value in values.items():
             if name not in cell.faulted or cell.faulted[name] != id(value):
@@ -402,15 +418,8 @@ class Recorder:
             if root in attributes and not known and not self._attribute_exists(root):
                 gone.add(root)
         wanted = {dep for v in names.values() for dep in v.deps if dep.startswith("mod:")}
-        for root in {*wanted, *("mod:" + name for name in new_modules)}:
-            fresh = root not in trace.reads or root[4:] in new_modules
-            if fresh and is_local_module(root[4:]):
-                names[root] = Version(
-                    digest=modules.module_digest(root[4:]),
-                    image="",
-                    summary="module",
-                    deps=tuple(sorted("lib:" + p for p in modules.libraries_of(root[4:]))),
-                )
+        fresh = {root for root in wanted if root not in trace.reads} | {"mod:" + name for name in new_modules}
+        names.update(local_modules(fresh))
         preview = apply_delta(before, Delta(names=names, deleted=tuple(gone), result=result), count)
         alive = reachable(preview)
         gone |= {root for root in before.names if root.startswith("cls:") and root not in alive}

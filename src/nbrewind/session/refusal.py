@@ -84,6 +84,8 @@ def refused(record: Record, *, pure: bool = False) -> str:
         return f"it was tagged {NEVER}: nothing of it is stored"
     if "process" in record.flags:
         return next((note for note in record.notes if note.startswith("changes ")), "it changes the process")
+    if "unseen" in record.flags:
+        return next((note for note in record.notes if note.startswith("not restored: ")), "not seen whole")
     if "environment" in record.flags:
         return "it changes the environment"
     if "interrupted" in record.flags:
