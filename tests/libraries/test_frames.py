@@ -23,8 +23,8 @@ PANDAS = Life(
 )
 
 POLARS = Life(
-    make="import polars as pl\n"
-    "df = pl.DataFrame({'a': [1, 2, 3], 'b': ['x', None, 'z'], 'c': [[1], [], [2, 3]]})\n"
+    make="import polars as pl\nfrom decimal import Decimal\n"
+    "df = pl.DataFrame({'a': [1, 2, 3], 'b': ['x', None, 'z'], 'c': [[1], [], [2, 3]], 'd': [Decimal('1.5')] * 3, 'e': [True, None, False]})\n"
     "s = pl.Series('s', [1.5, None, 3.0])\nlazy = df.lazy().filter(pl.col('a') > 1)\ne = pl.col('a') * 2",
     change="df[0, 'a'] = 9\ns[1] = 2.0\ndf.insert_column(0, s.alias('first'))",
     look="print(df, s, lazy.collect(), df.select(e), df.schema)",

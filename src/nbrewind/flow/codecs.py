@@ -206,8 +206,9 @@ def _visit(codec: Codec, walk: Walk, obj: Any) -> None:
         reason = codec.cannot_store(obj)
         if not reason and not codec.derived:
             parts = codec.content(obj)
-        for address, size in codec.memory(obj):
-            walk.borrow(address, size)
+        if type(codec).memory is not Codec.memory:
+            for address, size in codec.memory(obj):
+                walk.borrow(address, size)
     except Exception as error:  # noqa: BLE001 - a third party's code may raise anything; the reason is reported
         reason = f"a {type(obj).__name__} cannot be stored ({digest.short(error)})"
     if reason:

@@ -10,7 +10,6 @@ everything that it can reach.
 from __future__ import annotations
 
 import copyreg
-import ctypes
 import enum
 import gc
 import struct
@@ -94,8 +93,8 @@ class Walk:
         """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
         self.known: dict[int, Digest] = {}
         """Digests of values that have no identity, by address."""
-        self.lent: list[tuple[int, int, int]] = []
-        """Memory that can be changed in place: address, size, and the node that owns it."""
+        self.lent: list[tuple[Any, int]] = []
+        """Memory that can be changed in place: an array or bytearray over it, and the node that owns it."""
         self.borrowed: list[tuple[int, int]] = []
         """Memory that other libraries hold and that may be lent: address and size."""
 
@@ -124,11 +123,6 @@ class Walk:
         if handler is None:
             handler = _resolve(cls)
         handler(self, obj)
-
-    def lend(self, address: int, size: int, node: int) -> None:
-        """Meet memory that a cell can change through a node."""
-        if size:
-            self.lent.append((address, size, node))
 
     def borrow(self, address: int, size: int) -> None:
         """Meet memory whose owner cannot be asked for; an array met in this pass may be it (R14)."""
@@ -285,8 +279,7 @@ def _bytes(walk: Walk, obj: bytes) -> None:
 
 def _bytearray(walk: Walk, obj: bytearray) -> None:
     if walk.number(obj):
-        if obj:
-            walk.lend(ctypes.addressof(ctypes.c_char.from_buffer(obj)), len(obj), id(obj))
+        walk.lent.append((obj, id(obj)))
         walk.buf += b"y%d:" % len(obj)
         walk.buf += obj
 

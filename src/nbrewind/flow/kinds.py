@@ -16,6 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from nbrewind.flow import digest as walks
+from nbrewind.flow import lending
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
 
@@ -298,7 +299,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
             if not known:
                 walk.visit(exporter)
             return
-        walk.borrow(*extent(obj))
+        walk.borrow(*lending.extent(obj))
         if walk.number(obj):
             walk.buf += b"a"
             _array_content(walk, obj)
@@ -316,7 +317,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(dict(getattr(obj, "__dict__", None) or {}))
     writeable = bool(obj.flags.writeable)
     if obj is root and exporter is None and plain_root:
-        walk.lend(*extent(obj), id(obj))
+        walk.lent.append((obj, id(obj)))
         walk.buf += b"A1" if writeable else b"A0"
         _array_content(walk, obj)
         return
@@ -335,29 +336,17 @@ def _memory(walk: walks.Walk, root: Any) -> None:
     """The memory that an array of a subclass owns, as if a plain array owned it: once restored, one does."""
     beside = id(root) + 1
     if walk.mark(beside):
-        walk.lend(*extent(root), beside)
+        walk.lent.append((root, beside))
         walk.buf += b"A1" if root.flags.writeable else b"A0"
         _array_content(walk, root)
-
-
-def extent(array: Any) -> tuple[int, int]:
-    """Address and size of the memory between an array's first and last byte."""
-    low = high = int(array.__array_interface__["data"][0])
-    if array.size == 0:
-        return low, 0
-    for length, stride in zip(array.shape, array.strides, strict=True):
-        if stride < 0:
-            low += (length - 1) * stride
-        else:
-            high += (length - 1) * stride
-    return low, high - low + int(array.itemsize)
 
 
 def _array_content(walk: walks.Walk, obj: Any) -> None:
     flags = obj.flags
     order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
     walk.text(b"v", f"{obj.dtype!r} {obj.shape} {order}")
-    plain = sys.modules["numpy"].ndarray.view(obj, sys.modules["numpy"].ndarray)
+    ndarray = sys.modules["numpy"].ndarray
+    plain = obj if type(obj) is ndarray else ndarray.view(obj, ndarray)
     if obj.dtype.hasobject or obj.dtype.kind == "T":
         for item in plain.ravel(order="K").tolist():
             walk.visit(item)

@@ -72,8 +72,9 @@ class Image(Codec):
         """New pixels with the old content."""
         held, mode, size, pixels, palette, colours = state
         vars(value).update(held)
-        value._im = images.core.new(mode, size)
+        core = images.core.new(mode, size)
         if palette:
-            value._im.putpalette(palette, palette, colours)
+            core.putpalette(palette, palette, colours)
+        vars(value)["_im" if hasattr(images.Image, "im") else "im"] = core
         if pixels:
             value.frombytes(pixels)

@@ -11,6 +11,20 @@ from nbrewind.flow.codecs import Codec
 _PYTHON = (b"PLPYUDF", b"PLPYFN", b"cloudpickle")
 """What serialised plans and expressions hold where they call Python."""
 
+_LENT = {
+    pl.Int8,
+    pl.Int16,
+    pl.Int32,
+    pl.Int64,
+    pl.UInt8,
+    pl.UInt16,
+    pl.UInt32,
+    pl.UInt64,
+    pl.Float32,
+    pl.Float64,
+}
+"""Types whose numbers lie as NumPy has them."""
+
 
 class Column(Codec):
     """Series and frames by the general rules, with the addresses of their numbers."""
@@ -28,11 +42,10 @@ class Column(Codec):
         """Where the chunks lie that could belong to an array."""
         found = []
         for column in _columns(value):
-            if not column.dtype.is_numeric() and not column.dtype.is_temporal():
-                continue
             for chunk in column.get_chunks() if len(column) else ():
-                array = chunk.to_physical().to_numpy(allow_copy=False) if not chunk.null_count() else None
-                if array is not None and array.size:
+                numbers = chunk.to_physical()
+                if numbers.dtype in _LENT and not numbers.null_count():
+                    array = numbers.to_numpy(allow_copy=False)
                     found.append((int(array.__array_interface__["data"][0]), int(array.nbytes)))
         return found
 
