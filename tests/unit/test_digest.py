@@ -151,3 +151,17 @@ def test_an_array_over_foreign_memory_leads_to_who_has_it() -> None:
     walk = Walk(None)
     walk.visit(np.frombuffer(memory, dtype="u1"))
     assert id(memory) in walk.nodes
+
+
+class Tagged(np.ndarray):
+    """An array with attributes."""
+
+
+def test_attributes_of_an_array_of_a_subclass_are_content() -> None:
+    one, other = np.zeros(2).view(Tagged), np.zeros(2).view(Tagged)
+    one.unit, other.unit = "m", "s"
+    assert content_digest(one) != content_digest(other)
+    walk = Walk(None)
+    walk.visit([one, other])
+    kept = [id(value) for value in (one, other, one.base, other.base)]
+    assert set(kept) <= set(walk.nodes) and len(walk.nodes) == len(set(walk.nodes)) == 5

@@ -314,7 +314,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(type(obj))
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
-        walk.visit(dict(getattr(obj, "__dict__", None) or {}))
+        walks._pairs(walk, b"{", getattr(obj, "__dict__", None) or {})
     writeable = bool(obj.flags.writeable)
     if obj is root and exporter is None and plain_root:
         walk.lent.append((obj, id(obj)))
