@@ -65,3 +65,10 @@ def test_one_of_its_kind_stays_the_one(lab: Lab) -> None:
         execute=[1],
         expect=["w"],
     )
+
+
+def test_nested_values_are_each_looked_at_a_few_times(lab: Lab) -> None:
+    """Looking at one inside the look at another would double the work with each level."""
+    made = "x=None\nfor _ in range(40): x=lossylib.Nested(x)\nbefore=lossylib.Nested.made"
+    audited = lab.audit(Notebook(["import lossylib", made, "n=lossylib.Nested.made-before\nprint(n < 2000)"]))
+    assert audited.runs[2].messages[0]["content"]["text"] == "True\n"

@@ -56,8 +56,8 @@ def found(walk: Walk, obj: Any, reduced: tuple[Any, ...]) -> str:
 
     ``reduced`` is what its own reduce gave.
     """
-    if id(obj) in _LOOKED_AT:
-        return ""
+    if _LOOKED_AT:
+        return ""  # a part of what is compared: the walk itself comes to it, and each is looked at once
     name = type(obj).__name__
     if hasattr(type(obj), "__del__"):
         return (
@@ -73,7 +73,7 @@ def found(walk: Walk, obj: Any, reduced: tuple[Any, ...]) -> str:
 
 
 _LOOKED_AT: set[int] = set()
-"""Objects that are being compared, by id: their parts may lead back to them."""
+"""The object that is being compared, by id."""
 
 
 def _compared(walk: Walk, obj: Any, kind: str, reduced: tuple[Any, ...]) -> str:
