@@ -244,7 +244,11 @@ class _Steps:
 
 def shown(run: Ran) -> list[Any]:
     """Outputs; the file that a cell pretends to be in is named by the number of the process."""
-    text = json.dumps(compare.outputs(run.messages))
+    told = (
+        "nbrewind: this cell is not restored: "  # what the extension says of a cell, which is no output of it
+    )
+    messages = [m for m in run.messages if not m["content"].get("text", "").startswith(told)]
+    text = json.dumps(compare.outputs(messages))
     found: list[Any] = json.loads(re.sub(r"/[\w/]*ipykernel_\d+/\d+\.py", "<cell>", settled(text)))
     return found
 

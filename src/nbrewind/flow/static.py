@@ -106,7 +106,7 @@ def of_cell(transformed: str, flags: int, *, careful: bool = False) -> Uses:
     loads = {name for name in named if name in flow.reads or name not in flow.seen}
     return Uses(
         frozenset(loads | replaced.names),
-        codes.stored_names(code),
+        codes.stored_names(code) | {"_exit_code"},  # shell lines leave it
         definite,
         "it has annotations that are text" if _text(plain, code) else doubt_of(code, _SAFE_IN_CELLS),
         calls,
