@@ -126,3 +126,7 @@ def test_r9_a_named_tuple_comes_back_as_it_was(pair: Pair) -> None:
 def test_r5_a_record_that_is_twice_on_the_branch(pair: Pair) -> None:
     make = "g=(i for i in list(a))"
     run(pair, "a=[1,2]", make, "!list(a),g", make, "x=next(g)", make, "x=next(g)")
+
+
+def test_r8_a_librarys_counters_go_back(pair: Pair) -> None:
+    run(pair, "import countlib", "a=countlib.Thing().name\na", "<0", "b=countlib.Thing().name\nb")

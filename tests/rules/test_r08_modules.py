@@ -287,3 +287,22 @@ def test_a_module_that_its_first_cell_reloads_is_as_reloaded(lab: Lab) -> None:
         execute=[2],
         expect=["z==(True,1)"],
     )
+
+
+THING = "countlib.Thing().name"
+
+
+def test_a_library_counts_on_from_where_it_was(lab: Lab) -> None:
+    notebook = Notebook(["import countlib", f"a={THING}", f"b={THING}", "w=1", "z=1"])
+    lab.check(notebook, {4: f"z={THING}"}, skip=[0, 1, 2, 3], execute=[4], expect=["z=='thing[3] 2 3'"])
+    lab.check(notebook, {1: "a=0"}, skip=[0, 3, 4], execute=[1, 2], expect=["b=='thing[1] 0 1'"])
+    lab.check(notebook, {1: f"a={THING}, 0"}, skip=[0, 2, 3, 4], execute=[1], expect=["b=='thing[2] 1 2'"])
+
+
+def test_a_number_that_a_helpers_own_function_changes(lab: Lab) -> None:
+    notebook = Notebook(
+        ["import hh", "a=hh.bump()", "b=hh.bump()", "z=1"],
+        files={"hh.py": "N=0\ndef bump():\n    global N\n    N+=1\n    return N"},
+    )
+    lab.check(notebook, {3: "z=hh.bump()"}, skip=[0, 1, 2], execute=[3], expect=["z==3"])
+    lab.check(notebook, {1: "a=0"}, skip=[0, 3], execute=[1, 2], expect=["b==1"])

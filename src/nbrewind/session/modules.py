@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -238,10 +238,13 @@ def put_attribute(root: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
-def reset_attribute(root: str) -> None:
-    """Bring an attribute root back to its baseline."""
+def reset_attribute(root: str, first: Callable[[str], Any]) -> None:
+    """Bring an attribute root back to its baseline; ``first`` knows those of counters, else LookupError."""
     if root == FIGURES:
         close_figures()
+        return
+    with contextlib.suppress(LookupError):
+        put_attribute(root, first(root))
         return
     module, _, path = root[5:].partition(":")
     if module not in sys.modules:

@@ -25,6 +25,7 @@ from nbrewind.flow.stored import StoredModules
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
 from nbrewind.session import modules
+from nbrewind.session.counters import Counters
 from nbrewind.session.memory import Memory
 from nbrewind.session.observe import Observer
 from nbrewind.session.options import Options
@@ -68,6 +69,7 @@ class Process:
         self.start.environment_rule = options.env
         self.layer = FileLayer(self.start, store)
         self.hidden = HiddenState()
+        self.counters = Counters()
         self.entropy = Entropy(lambda: self.ambient.recording, self._is_user_frame, ABOVE_CELLS)
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []
@@ -175,6 +177,7 @@ class Process:
     def _imported(self, module: Any) -> None:
         self.ambient.refresh()
         name = module.__name__
+        self.counters.imported(module)
         if self.sets_attributes_of:
             modules.prepare_classes(modules.named_classes(self.sets_attributes_of, {name}, ()))
         for item in self.ambient.items:
@@ -266,7 +269,7 @@ class Process:
                 if not memory.is_live(root):
                     memory.materialise(root)
             for root in [r for r in memory.held if r.startswith("attr:") and r not in self.state.names]:
-                modules.reset_attribute(root)
+                modules.reset_attribute(root, self.counters.first)
                 del memory.held[root]
             self._put_ambient(None)
 

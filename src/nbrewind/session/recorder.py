@@ -106,6 +106,11 @@ def _versions(reads: dict[Root, str]) -> dict[str, str]:
     return {package: version for package, version in found.items() if version}
 
 
+def _set_by_itself(root: Root) -> bool:
+    """Whether an attribute is a helper module's: its functions set them too."""
+    return is_local_module(root[5:].partition(":")[0])
+
+
 def key_of_trace(source_key: str, trace: Trace) -> str:
     """Names what a cell of this source makes when it reads this: the creator of new identities (R9).
 
@@ -353,8 +358,9 @@ class Recorder:
         found = {
             root: value
             for root, value in modules.patched(wanted).items()
-            if root.rpartition(":")[2] in stored
+            if root.rpartition(":")[2] in stored or _set_by_itself(root)
         }
+        found.update(self.process.counters.changed(packages))
         found.update(
             (root, value)
             for root, value in modules.patched_classes(packages).items()
