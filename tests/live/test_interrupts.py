@@ -22,11 +22,12 @@ def pause(mark):
 MODULE = """
 import os, time
 class Slow:
-    def __getstate__(self):
+    # Local instances are stored attribute by attribute; one that says what it is reduced to is asked.
+    def __reduce__(self):
         if self.__dict__.pop('saving', 0):
             open('saving', 'w').close()
             time.sleep(self.__dict__.pop('seconds'))
-        return dict(self.__dict__)
+        return Slow, (), dict(self.__dict__)
     def __setstate__(self, state):
         self.__dict__.update(state)
         if os.path.exists('slowly'):

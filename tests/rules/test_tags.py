@@ -87,6 +87,10 @@ def test_front_ends_send_ids_and_the_file_has_the_tags(tmp_path: Path) -> None:
         json.dumps({"cells": [{"id": "a", "metadata": {"tags": [ALWAYS]}}, {"id": "b"}]}), "utf-8"
     )
     assert tags.of("a") == (ALWAYS,) and tags.of("b") == () and tags.of(None) == ()
+    assert tags.of("unknown", "x") == () and tags.of("unknown", "1") == ()
+    same = {"source": ["a\n", "b"], "metadata": {"tags": [NEVER]}}
+    path.write_text(json.dumps({"cells": [same, {"id": "b", "source": "a\nb"}]}), "utf-8")
+    assert tags.of("unknown", "a\nb") == (NEVER,) and tags.of("b", "a\nb") == ()
     path.write_text('{"cells": [{"id": "a", "metadata": {"tags": []}}]}', "utf-8")
     assert tags.of("a") == ()
     path.write_text('{"cells": [', "utf-8")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+CELL_FILE = re.compile(r"ipykernel_\d+")
+"""The folder in which ipykernel says that cells are, by process."""
 TIMINGS = re.compile(r"^(CPU times|Wall time|Compiler time|Parser).*$", re.M)
 LIMIT = 12
 UNAVAILABLE = "cannot be had here"
@@ -135,7 +137,8 @@ def outputs(messages: Sequence[Mapping[str, Any]], root: str = "") -> list[Any]:
     def masked(value: Any) -> Any:
         if isinstance(value, str):
             text = value.replace(root, "<root>") if root else value
-            return TIMINGS.sub(r"\1 <time>", ADDRESS.sub("0x<address>", text))
+            text = CELL_FILE.sub("ipykernel_<pid>", ADDRESS.sub("0x<address>", text))
+            return TIMINGS.sub(r"\1 <time>", text)
         if isinstance(value, dict):
             return {k: masked(v) for k, v in value.items()}
         return value

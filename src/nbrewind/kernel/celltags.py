@@ -37,11 +37,13 @@ def _tags_of(notebook: object) -> dict[str, tuple[str, ...]]:
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     found: dict[str, tuple[str, ...]] = {}
     for cell in cells if isinstance(cells, list) else ():
-        metadata = cell.get("metadata") if isinstance(cell, dict) else None
-        tags = metadata.get("tags") if isinstance(metadata, dict) else None
-        if isinstance(tags, list) and isinstance(cell.get("id"), str):
-            found[cell["id"]] = tuple(str(tag) for tag in tags)
-            source = cell.get("source", "")
-            key = _SOURCE + (source if isinstance(source, str) else "".join(source)).strip()
-            found[key] = (*found.get(key, ()), *found[cell["id"]])
+        if not isinstance(cell, dict):
+            continue
+        metadata, source = cell.get("metadata"), cell.get("source", "")
+        named = metadata.get("tags") if isinstance(metadata, dict) else None
+        tags = tuple(str(tag) for tag in named) if isinstance(named, list) else ()
+        if isinstance(cell.get("id"), str):
+            found[cell["id"]] = tags
+        key = _SOURCE + (source if isinstance(source, str) else "".join(source)).strip()
+        found[key] = (*found.get(key, ()), *tags)
     return found
