@@ -107,7 +107,7 @@ class Drawn:
     """What differs between two plain runs of the same cells, and is therefore not compared."""
 
     def __init__(self, one: Result, other: Result) -> None:
-        self.names = compare.roots_of(compare.values(one.described, other.described))
+        self.names = compare.drawn(one.described, other.described)
         pairs = zip(one.runs, other.runs, strict=True)
         self.outputs = {
             i for i, (a, b) in enumerate(pairs) if compare.outputs(a.messages) != compare.outputs(b.messages)

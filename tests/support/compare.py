@@ -125,7 +125,15 @@ def roots_of(differences: Sequence[str]) -> set[str]:
     found = set()
     for line in differences:
         head = line.split(": ", 1)[0]
-        found.add(head if head.startswith(("ambient:", "Out[")) else re.split(r"[.<]", head)[0])
+        found.add(head if head.startswith("ambient:") else re.split(r"[.<]", head)[0])
+    return found
+
+
+def drawn(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """The roots that differ between two runs of the same cells, with all that share what differs."""
+    found: set[str] = set()
+    while more := roots_of(values(one, other, without=found)) - found:
+        found |= more
     return found
 
 

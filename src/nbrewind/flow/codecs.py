@@ -24,6 +24,7 @@ _OWN = tuple(
     EntryPoint(module, f"nbrewind.values.codecs.{value}", GROUP)
     for module, value in {
         "PIL": "pil:Image",
+        "builtins": "iterators:InProgress",
         "networkx": "networkx:Graph",
         "numpy.ma": "masked:Masked",
         "pandas.core": "pandas:codecs",
@@ -153,7 +154,7 @@ def _search(cls: type) -> Codec | None:
 def _load(module: str) -> _Refusal | None:
     """Load the codecs whose entry points are named after a module or one of its packages."""
     package = module.partition(".")[0]
-    standard = package in sys.stdlib_module_names and package != "typing"
+    standard = package in sys.stdlib_module_names and package not in ("builtins", "typing")
     if standard or package in ("__main__", "nbrewind"):
         return None
     if not _POINTS:

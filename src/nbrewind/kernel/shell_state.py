@@ -103,7 +103,7 @@ def _inline_item(shell: Any) -> Item:
         backend = sys.modules["matplotlib_inline.config"].InlineBackend
         if not backend.initialized():
             defaults = backend.class_traits()
-            return {name: _plain(defaults[name].default_value) for name in _INLINE}
+            return {name: _plain(defaults[name].default()) for name in _INLINE}
         found = backend.instance()
         return {name: _plain(getattr(found, name)) for name in _INLINE}
 
