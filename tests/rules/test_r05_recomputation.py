@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.notebooks import Lab, Notebook
 
 GENERATOR = Notebook(
@@ -134,3 +135,33 @@ def test_only_cells_since_it_could_not_be_stored_run_again(lab: Lab) -> None:
         execute=[0, 2],
         expect=["z==2"],
     )
+
+
+TWO_VALUES = "def g():\n    yield 1\n    yield 2"
+
+
+@pytest.mark.parametrize("shown", ["q=g()\nq", "q=g();\nq ;  # hidden\nq"])
+@pytest.mark.parametrize("name", ["_2", "Out[2]", "_"])
+def test_a_displayed_result_is_rebuilt(lab: Lab, shown: str, name: str) -> None:
+    notebook = Notebook([TWO_VALUES, shown, "x=1"])
+    lab.check(notebook, skip=[0, 2])
+    lab.check(notebook, {2: f"x=next({name})"}, skip=[0])
+
+
+def test_what_formatting_a_result_does_is_done_again(lab: Lab) -> None:
+    counting = f"{TWO_VALUES}\nclass Shown:\n    n=0\n    def __repr__(self):\n        self.n+=1\n        return 'S'"
+    notebook = Notebook([counting, "s=Shown()\ns.g=g()\ns", "x=1"])
+    lab.check(notebook, skip=[0, 2])
+    lab.check(notebook, {2: "x=_2.n, next(s.g)"}, skip=[0])
+
+
+def test_a_hidden_result_is_not_bound(lab: Lab) -> None:
+    notebook = Notebook([TWO_VALUES, "q=g()\nq;", "x=1"])
+    lab.check(notebook, {2: "x=next(q), '_2' in globals()"}, skip=[0])
+
+
+def test_each_of_several_results_is_rebuilt(lab: Lab) -> None:
+    notebook = Notebook(
+        ["%config InteractiveShell.ast_node_interactivity='all'\n" + TWO_VALUES, "a=g()\na\n5\n[a]", "x=1"]
+    )
+    lab.check(notebook, {2: "x=next(_[0]), __, next(___)"}, skip=[0])

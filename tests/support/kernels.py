@@ -256,9 +256,9 @@ class Kernel:
         except OSError:
             return not Path("/proc/self").exists()
 
-    def said(self) -> str:
+    def said(self, most: int = 1500) -> str:
         """The end of what the process wrote to its standard streams."""
-        return self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
+        return self.log.read_text(errors="replace")[-most:] if self.log.exists() else ""
 
     async def _connect(self) -> None:
         # A socket that connects before the other side exists tries again later, each at its own time; a
@@ -445,8 +445,8 @@ class Kernel:
         """Asks one of our kernels to lay down files and to flush its store."""
         await self.execute("%rewind finish", silent=True, history=False)
 
-    async def shutdown(self, patience: float = 15.0) -> None:
-        """Ends the kernel the polite way and waits for its end."""
+    async def shutdown(self, patience: float = 60.0) -> None:
+        """Ends the kernel the polite way and waits for its end; one that hangs says where its threads are."""
         message = self.client.session.msg("shutdown_request", {"restart": False})
         self.client.control_channel.send(message)
         for _ in range(int(patience / 0.02)):
@@ -457,8 +457,10 @@ class Kernel:
                 break
             await asyncio.sleep(0.02)
         else:
+            os.kill(self.pid, signal.SIGABRT)  # a forked one writes all its stacks
+            await asyncio.sleep(1)
             await self.close()
-            raise KernelTrouble(f"{self.mode} kernel does not end: {self.said()}")
+            raise KernelTrouble(f"{self.mode} kernel does not end: {self.said(20000)}")
         await self.close()
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ Only third-party libraries are imported beforehand, never the package: rule swit
 """
 
 import ctypes
+import faulthandler
 import json
 import os
 import runpy
@@ -45,6 +46,7 @@ def become(request: dict) -> None:
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.enable(file=log)  # a kernel that hangs is ended by SIGABRT and tells where it was
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

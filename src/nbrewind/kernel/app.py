@@ -21,3 +21,14 @@ class RewindApp(IPKernelApp):
         base = self.kernel.rewind.process.ambient.base_env
         base.clear()
         base.update(os.environ)
+
+    def close(self) -> None:
+        """Let the control channel finish while output still flows.
+
+        The thread that got the shutdown request flushes the streams behind it.  ipykernel stops their thread
+        first, and each flush that comes too late waits ten seconds for it.
+        """
+        if self.control_thread and self.control_thread.is_alive():
+            self.control_thread.stop()
+            self.control_thread.join()
+        super().close()  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ from nbrewind.kernel.celltags import CellTags
 from nbrewind.kernel.interrupts import Interrupts
 from nbrewind.kernel.magics import register
 from nbrewind.kernel.outputs import OutputTap, renumbered
+from nbrewind.kernel.rerun import run_again
 from nbrewind.kernel.results import LazyResults, remember_result, reset_with_care
 from nbrewind.model import CellError, CellReport
 from nbrewind.session import Options, Restored, Session
@@ -89,7 +90,7 @@ class RewindKernel(IPythonKernel):
         assert shell is not None
         manager = shell.input_transformer_manager
         session.transform = manager.transform_cell
-        session.run_silently = self._run_silently
+        session.run_again = self._run_again
         session.process.ambient.base_path = list(sys.path)
         session.compile_flags = lambda: int(shell.compile.flags) & FUTURE
         session.process.ambient.add(Item("compiler.flags", session.compile_flags, self._set_compiler_flags))
@@ -322,31 +323,9 @@ class RewindKernel(IPythonKernel):
         with super()._cancel_on_sigint(future), self.interrupts.noted():
             yield
 
-    async def _run_silently(self, source: str) -> BaseException | None:
-        """Run a cell again for its values: no output, no history, no result."""
-        from IPython.utils.capture import capture_output
-
-        shell = self.shell
-        assert shell is not None
-        with capture_output(), self._no_tracebacks(shell), self.interrupts.open():
-            if shell.should_run_async(source, transformed_cell=self.rewind.transform(source)):
-                result = await shell.run_cell_async(
-                    source, store_history=False, silent=True, transformed_cell=self.rewind.transform(source)
-                )
-            else:
-                result = shell.run_cell(source, store_history=False, silent=True)
-        found: BaseException | None = result.error_before_exec or result.error_in_exec
-        return found
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _no_tracebacks(shell: Any) -> Iterator[None]:
-        """A cell that raised raises again, and front ends are told past the captured streams."""
-        shown, shell._showtraceback = shell._showtraceback, lambda *args: None
-        try:
-            yield
-        finally:
-            shell._showtraceback = shown
+    async def _run_again(self, source: str, count: int) -> BaseException | None:
+        with self.interrupts.open():
+            return await run_again(self.rewind, self.shell, source, count)
 
     def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
         """The cell's report travels with the reply."""

@@ -77,15 +77,20 @@ def remember_result(shell: Any) -> None:
     """Let the display hook store ``_N`` only; ``_``, ``__``, ``___`` are looked up by distance."""
 
     def update_user_ns(hook: Any, result: Any) -> None:
-        if result is shell.user_ns["_oh"]:
-            return
-        space, count = shell.user_ns, hook.prompt_count
-        own, older, newer = f"_{count}", f"_{count + BESIDE}", f"_{count + 2 * BESIDE}"
-        if dict.__contains__(space, own):
-            # A cell that displays several results: `__` and `___` reach back to two of them.
-            if dict.__contains__(space, newer):
-                space[older] = space[newer]
-            space[newer if dict.__contains__(space, older) else older] = space[own]
-        space[own] = result
+        bind_result(shell, result, hook.prompt_count)
 
     shell.displayhook.update_user_ns = types.MethodType(update_user_ns, shell.displayhook)
+
+
+def bind_result(shell: Any, result: Any, count: int) -> None:
+    """Bind ``_N`` of the cell with this execution count to what it displayed."""
+    space = shell.user_ns
+    if result is space["_oh"]:
+        return
+    own, older, newer = f"_{count}", f"_{count + BESIDE}", f"_{count + 2 * BESIDE}"
+    if dict.__contains__(space, own):
+        # A cell that displays several results: `__` and `___` reach back to two of them.
+        if dict.__contains__(space, newer):
+            space[older] = space[newer]
+        space[newer if dict.__contains__(space, older) else older] = space[own]
+    space[own] = result

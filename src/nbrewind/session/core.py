@@ -82,7 +82,7 @@ class Session:
         self.report: CellReport | None = None
         """The report of the cell under way."""
         self.transform: Transform = lambda source: source
-        self.run_silently: Callable[[str], Awaitable[BaseException | None]] | None = None
+        self.run_again: Callable[[str, int], Awaitable[BaseException | None]] | None = None
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
         self.start_over: tuple[int, ...] = ()

@@ -191,9 +191,9 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     code = prepare.compiled(transformed, session.compile_flags())
     if code is not None:
         prepare.prefault(memory, code, finalisers=False)
-    if session.run_silently is None:
+    if session.run_again is None:
         raise RecomputeFailed("no shell is attached to run cells again")
-    error = await session.run_silently(record.source)
+    error = await session.run_again(record.source, commit.execution_count)
     _, values = memory.park()
     if error is not None and record.error is None:
         raise RecomputeFailed(f"running cell {commit.index} again raised {type(error).__name__}: {error}")
