@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from pathlib import Path
 
-from nbrewind.kernel.app import RewindApp
+import pytest
+from support.kernels import House, Kernel
 
-
-class Thread:
-    """Writes down what is asked of it."""
-
-    def __init__(self, name: str, said: list[str]) -> None:
-        self.name, self.said, self.alive = name, said, True
-
-    def is_alive(self) -> bool:
-        return self.alive
-
-    def __getattr__(self, asked: str) -> Any:
-        def call() -> None:
-            self.said.append(f"{self.name} {asked}")
-            self.alive = self.alive and asked != "join"
-
-        return call
+SLOW = """
+import sys, threading, time
+def slow(flush=sys.stdout.flush):
+    if threading.current_thread().name == "Control":
+        time.sleep(1)
+        with open("seen.txt", "a") as seen:
+            seen.write(f"{sys.stdout.pub_thread.thread.is_alive()} ")
+    flush()
+sys.stdout.flush = slow
+"""
 
 
-def test_the_control_channel_ends_while_output_flows() -> None:
-    said: list[str] = []
-    app = RewindApp()
-    app.control_thread, app.iopub_thread = Thread("control", said), Thread("output", said)
-    app.shell_channel_thread = app.debugpy_socket = app.debug_shell_socket = None
-    app.close()
-    assert said == ["control stop", "control join", "output stop", "output close"]
+@pytest.mark.real_kernel
+def test_the_control_channel_ends_while_output_flows(tmp_path: Path) -> None:
+    async def run() -> None:
+        kernel = await Kernel.start(house, "audit", tmp_path, fresh=True)
+        try:
+            await kernel.run_cell(SLOW, 0)
+            await kernel.shutdown()
+        finally:
+            await kernel.close()
+
+    with House() as house:
+        asyncio.run(run())
+    assert set((tmp_path / "seen.txt").read_text().split()) == {"True"}

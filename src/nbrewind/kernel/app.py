@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 
 from ipykernel.kernelapp import IPKernelApp
@@ -21,14 +22,14 @@ class RewindApp(IPKernelApp):
         base = self.kernel.rewind.process.ambient.base_env
         base.clear()
         base.update(os.environ)
+        atexit.register(self.end_control)
 
-    def close(self) -> None:
-        """Let the control channel finish while output still flows.
+    def end_control(self) -> None:
+        """Let the control channel finish while output still flows; registered last, so this runs first.
 
-        The thread that got the shutdown request flushes the streams behind it.  ipykernel stops their thread
-        first, and each flush that comes too late waits ten seconds for it.
+        The thread that got the shutdown request flushes the streams behind it.  ipykernel may have stopped
+        their thread by then, and such a flush waits ten seconds for it, or for ever.
         """
         if self.control_thread and self.control_thread.is_alive():
             self.control_thread.stop()
             self.control_thread.join()
-        super().close()  # type: ignore[no-untyped-call]
