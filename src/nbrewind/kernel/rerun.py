@@ -1,4 +1,4 @@
-"""Cells that run again for their values (R5): nothing is shown and no history grows, but results are bound."""
+"""Cells that run again for their values (R5): nothing is shown, no history grows, results are bound."""
 
 from __future__ import annotations
 
