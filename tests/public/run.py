@@ -27,6 +27,8 @@ from support import compare, folders  # noqa: E402
 from support.kernels import House, KernelTrouble  # noqa: E402
 from support.notebooks import Lab, Result  # noqa: E402
 
+MORE_PLAIN_RUNS = 6
+
 
 @dataclass
 class Row:
@@ -78,18 +80,18 @@ class Trial:
             row.outcome = "skipped"
             row.reason = f"{failed[0].ename}: {failed[0].evalue}"[:120] if failed else "too slow"
             return row
-        second, _ = self.run("plain", cells, self.folder("plain-b"))
-        drawn = Drawn(first, second)
+        drawn = Drawn(first)
+        drawn.add(self.run("plain", cells, self.folder("plain-b"))[0])
         work = self.folder("work")
         _, row.audit_seconds = self.run("audit", cells, work)
         same, row.repeat_seconds = self.run("repeat", cells, work)
         row.unchanged_executed = executed(same)
         row.reasons += reasons(same, range(len(cells)))
-        row.wrong += [f"unchanged: {d}" for d in drawn.differences(first, same)]
+        row.wrong += [f"unchanged: {d}" for d in self.differences(drawn, cells, same)]
         for number in range(count):
             where, changed = edits.edit(cells, dice)
-            reference, _ = self.run("plain", changed, self.folder(f"plain-{number}"))
-            again, _ = self.run("plain", changed, self.folder(f"again-{number}"))
+            drawn = Drawn(self.run("plain", changed, self.folder(f"plain-{number}"))[0])
+            drawn.add(self.run("plain", changed, self.folder(f"again-{number}"))[0])
             result, _ = self.run("repeat", changed, work)
             needed = edits.reached(changed, where)
             outside = [i for i in range(len(cells)) if i not in needed]
@@ -97,25 +99,42 @@ class Trial:
             row.edited_executed += executed(result)
             row.needless += sum(not result.runs[i].skipped for i in outside)
             row.reasons += reasons(result, outside)
-            found = Drawn(reference, again).differences(reference, result)
+            found = self.differences(drawn, changed, result)
             row.wrong += [f"cell {where} is {changed[where][-60:]!r}: {d}" for d in found]
         row.outcome = "wrong" if row.wrong else "ok"
         return row
 
+    def differences(self, drawn: Drawn, cells: Sequence[str], result: Result) -> list[str]:
+        """What differs from plain runs, also from some more: small numbers are equal by chance."""
+        for _ in range(MORE_PLAIN_RUNS):
+            found = drawn.differences(result)
+            if not found:
+                break
+            drawn.add(self.run("plain", cells, self.folder(f"more-{next(self.lab.house.numbers)}"))[0])
+        return drawn.differences(result)
+
 
 class Drawn:
-    """What differs between two plain runs of the same cells, and is therefore not compared."""
+    """What differs between plain runs of the same cells, and is therefore not compared."""
 
-    def __init__(self, one: Result, other: Result) -> None:
-        self.names = compare.drawn(one.described, other.described)
-        pairs = zip(one.runs, other.runs, strict=True)
-        self.outputs = {
+    def __init__(self, reference: Result) -> None:
+        self.reference = reference
+        self.names: set[str] = set()
+        self.outputs: set[int] = set()
+        self.files: set[str] = set()
+
+    def add(self, other: Result) -> None:
+        """Another plain run."""
+        self.names |= compare.drawn(self.reference.described, other.described)
+        pairs = zip(self.reference.runs, other.runs, strict=True)
+        self.outputs |= {
             i for i, (a, b) in enumerate(pairs) if compare.outputs(a.messages) != compare.outputs(b.messages)
         }
-        self.files = set(folders.differences(one.files, other.files))
+        self.files |= set(folders.differences(self.reference.files, other.files))
 
-    def differences(self, reference: Result, result: Result) -> list[str]:
-        """Everything else that differs."""
+    def differences(self, result: Result) -> list[str]:
+        """Everything else that differs from the reference."""
+        reference = self.reference
         found = compare.values(reference.described, result.described, without=self.names)
         if not self.files:
             found += folders.differences(reference.files, result.files)

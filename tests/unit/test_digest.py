@@ -165,3 +165,15 @@ def test_attributes_of_an_array_of_a_subclass_are_content() -> None:
     walk.visit([one, other])
     kept = [id(value) for value in (one, other, one.base, other.base)]
     assert set(kept) <= set(walk.nodes) and len(walk.nodes) == len(set(walk.nodes)) == 5
+
+
+class Slotted(np.ndarray):
+    """An array with an attribute in a slot."""
+
+    __slots__ = ("unit",)
+
+
+def test_slots_of_an_array_of_a_subclass_are_content() -> None:
+    one, other = np.zeros(2).view(Slotted), np.zeros(2).view(Slotted)
+    one.unit, other.unit = "m", "s"
+    assert content_digest(one) != content_digest(other)

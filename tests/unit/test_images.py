@@ -143,3 +143,21 @@ def test_a_view_made_before_its_base_was_locked(memory: Memory, order: Any) -> N
     assert not loaded["base"].flags.writeable and loaded["view"].flags.writeable
     loaded["view"][0, 0] = 5
     assert loaded["base"][1, 1] == 5
+
+
+class Named(np.ndarray):
+    """Arrays that know the names of their rows, as iminuit's do."""
+
+    __slots__ = ("names",)
+
+    def __array_finalize__(self, obj: object) -> None:
+        self.names = getattr(obj, "names", [])
+
+
+def test_an_array_of_a_subclass_keeps_what_its_slots_hold(memory: Memory) -> None:
+    named = np.zeros((2, 2)).view(Named)
+    named.names = ["a", "b"]
+    loaded = saved(memory, named=named, row=named[0])
+    assert type(loaded["named"]) is Named and loaded["named"].names == ["a", "b"]
+    loaded["row"][0] = 5
+    assert loaded["named"][0, 0] == 5 and loaded["row"].names is loaded["named"].names

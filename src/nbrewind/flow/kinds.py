@@ -315,6 +315,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
         walks._pairs(walk, b"{", getattr(obj, "__dict__", None) or {})
+        _slots(walk, obj)
     writeable = bool(obj.flags.writeable)
     if obj is root and exporter is None and plain_root:
         walk.lent.append((obj, id(obj)))
@@ -455,6 +456,10 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         walk.visit(plain)
     attributes = getattr(obj, "__dict__", None)
     walks._pairs(walk, b"{", attributes or {})
+    _slots(walk, obj)
+
+
+def _slots(walk: walks.Walk, obj: Any) -> None:
     slots = slot_values(obj)
     if slots:
         walk.keep.append(slots)

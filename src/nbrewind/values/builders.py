@@ -421,11 +421,13 @@ def make_view(
     return made
 
 
-def as_subclass(array: Any, cls: type, attributes: dict[str, Any]) -> Any:
-    """An instance of an ndarray subclass over the same memory."""
+def as_subclass(array: Any, cls: type, attributes: dict[str, Any], slots: dict[str, Any]) -> Any:
+    """An instance of an ndarray subclass over the same memory, with the values of its ``__slots__``."""
     made = array.view(cls)
     if attributes:
         made.__dict__.update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(made, name, value)
     return made
 
 

@@ -351,7 +351,8 @@ def _array(world: DumpWorld, obj: Any) -> Any:
         plain = numpy.ndarray.view(obj, numpy.ndarray)
         if obj.base is None:
             plain = plain.copy(order="K")  # a view would have this very object for its owner
-        return builders.as_subclass, (plain, type(obj), dict(getattr(obj, "__dict__", {}) or {}))
+        attributes = dict(getattr(obj, "__dict__", {}) or {})
+        return builders.as_subclass, (plain, type(obj), attributes, kinds.slot_values(obj))
     root, exporter = kinds.root_buffer(obj)
     writeable = bool(obj.flags.writeable)
     if exporter is not None and not isinstance(exporter, bytes | bytearray):
