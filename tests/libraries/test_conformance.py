@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from nbrewind.flow.codecs import find
 from nbrewind.testing import CodecConformance
 
 
@@ -112,3 +113,25 @@ class TestExpressions(CodecConformance):
 
     def equal(self, one: Any, other: Any) -> bool:
         return type(one) is type(other) and bool(one == other)
+
+
+class TestMemories(CodecConformance):
+    joblib = pytest.importorskip("joblib", reason="joblib is not installed")
+
+    def values(self) -> Sequence[Any]:
+        return [self.joblib.Memory(None, verbose=0), self.joblib.Memory(None, mmap_mode="r")]
+
+    def changed(self) -> Sequence[tuple[Any, Any]]:
+        return [(self.joblib.Memory(None, verbose=0), self.joblib.Memory(None, verbose=1))]
+
+    def mutate(self, value: Any) -> None:
+        value.compress = not value.compress
+
+    def equal(self, one: Any, other: Any) -> bool:
+        left, right = ({**vars(memory), "timestamp": None} for memory in (one, other))
+        return left == right and other.timestamp is not None
+
+    def test_one_that_writes_results_is_not_stored(self, tmp_path: Any) -> None:
+        found = find(self.joblib.Memory)
+        assert found is not None
+        assert "folder" in found.cannot_store(self.joblib.Memory(tmp_path, verbose=0))

@@ -56,3 +56,9 @@ def test_an_error_behind_an_error(lab: Lab) -> None:
 
 def test_without_r12_a_missing_file_stays_missing(lab: Lab) -> None:
     lab.breaks_without("R12", OPEN, execute=[1], skip=[0, 2])
+
+
+def test_outputs_may_hold_bytes(lab: Lab) -> None:
+    """IPython sends what ``_repr_png_`` returns as it is; its session writes bytes as base64."""
+    shown = "class Shown:\n    def _repr_png_(self):\n        return b'\\x89PNG...'\n    def __repr__(self):\n        return 'S'"
+    lab.check(Notebook([shown, "Shown()", "y=1"]), {2: "y=2"}, skip=[0, 1], execute=[2])

@@ -317,7 +317,7 @@ class Walk:
     def figure(self, obj):
         kind = type(obj).__name__
         head = ["artist", kind]
-        if hasattr(obj, "get_title"):
+        if hasattr(obj, "get_xlabel"):
             head += [obj.get_title(), obj.get_xlabel(), [self.value(x) for x in obj.lines]]
         elif kind == "Figure":
             head.append([self.value(x) for x in obj.axes])
@@ -370,6 +370,14 @@ class Walk:
         if isinstance(reduced, str):
             return head + [reduced]
         parts = list(reduced[:3])
+        if kind.__module__.startswith("xarray.") and len(parts) > 2 and isinstance(parts[2], tuple):
+            # Looking at attributes that nobody has set makes an empty dictionary of them; accessors are kept.
+            looked = ("_attrs", "_encoding")
+            slots = {
+                k: None if k in looked and not v else v for k, v in parts[2][1].items() if k != "_cache"
+            }
+            parts[2] = (parts[2][0], slots)
+            self.keep.append(parts[2])
         head += [self.value(x) for x in parts]
         if len(reduced) > 3 and reduced[3] is not None:
             items = list(reduced[3])

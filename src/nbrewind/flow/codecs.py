@@ -25,6 +25,7 @@ _OWN = tuple(
     for module, value in {
         "PIL": "pil:Image",
         "builtins": "iterators:InProgress",
+        "joblib": "joblib:Settings",
         "networkx": "networkx:Graph",
         "numpy.ma": "masked:Masked",
         "pandas.core": "pandas:codecs",

@@ -13,6 +13,7 @@ from types import CodeType
 from typing import Any
 
 import msgspec
+from jupyter_client.jsonutil import json_default
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
@@ -244,7 +245,8 @@ class Recorder:
             flags.append("private")
             error = CellError(error.ename, "") if error is not None else None
         elif outcome.messages:
-            outputs = self.store.put(json.dumps(outcome.messages, sort_keys=True).encode())
+            text = json.dumps(outcome.messages, sort_keys=True, default=json_default)
+            outputs = self.store.put(text.encode())
         record = Record(
             id=record_id,
             source_key=running.key,

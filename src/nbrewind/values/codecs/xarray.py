@@ -51,8 +51,6 @@ class Labelled(Codec):
         """Set the slots."""
         for name, held in state.items():
             object.__setattr__(value, name, held)
-        if isinstance(value, xr.DataArray):
-            object.__setattr__(value, "_cache", {})
 
 
 def _slots(cls: type) -> list[str]:
