@@ -17,6 +17,7 @@ VERBS = [
     ("show",),
     ("diff",),
     ("stats",),
+    ("check",),
     ("clear",),
     ("demo",),
     ("kernels", "install"),

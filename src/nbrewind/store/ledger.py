@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from nbrewind.errors import MissingObject, StoreError
-from nbrewind.model import Commit, Digest, Record, Run, TaskEntry, Version
+from nbrewind.model import Commit, Delta, Digest, Record, Run, TaskEntry, Version
 from nbrewind.store.reader import Reader
 from nbrewind.store.writer import Item
 
@@ -262,11 +262,19 @@ def versions(record: Record) -> list[Version]:
 
 def needs(record: Record) -> frozenset[Digest]:
     """The objects that a record names."""
-    found = {version.image for version in versions(record)}
-    found |= {value.image for value in record.delta.ambient.values()}
-    found |= {state.digest for state in record.delta.files.values() if state.kind == "file"}
-    found.update(record.delta.sources.values())
+    found = set(delta_needs(record.delta))
     found.add(record.outputs)
+    return frozenset(found - {""})
+
+
+def delta_needs(delta: Delta) -> frozenset[Digest]:
+    """The objects that a delta names."""
+    found = {version.image for version in delta.names.values()}
+    if delta.result is not None:
+        found.add(delta.result.image)
+    found |= {value.image for value in delta.ambient.values()}
+    found |= {state.digest for state in delta.files.values() if state.kind == "file"}
+    found.update(delta.sources.values())
     return frozenset(found - {""})
 
 

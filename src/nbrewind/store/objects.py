@@ -164,6 +164,12 @@ class Objects:
                     count += 1
         return count, total
 
+    def digests(self) -> Iterator[Digest]:
+        """The names of all objects, in order."""
+        for path in self._entries():
+            if _OBJECT.fullmatch(path.name):
+                yield path.parent.name + path.name
+
     def clear(self) -> None:
         """Delete all objects and what killed writers left; whatever else lies there stays.
 
