@@ -18,6 +18,7 @@ VERBS = [
     ("diff",),
     ("stats",),
     ("check",),
+    ("gc",),
     ("clear",),
     ("demo",),
     ("kernels", "install"),

@@ -156,13 +156,13 @@ class Ledger:
             return _newest_first(self._all("commits", run_id, sql, Commit), waiting)[::-1]
 
     def path_to(self, commit_id: str) -> list[Commit]:
-        """Commits from the root to one, empty if it is unknown."""
+        """Commits from the root to one, empty if any of them is unknown: half a path is another state."""
         path: list[Commit] = []
         while commit_id:
             try:
                 commit = self.commit(commit_id)
             except MissingObject:
-                break
+                return []
             path.append(commit)
             commit_id = commit.parent
         return path[::-1]

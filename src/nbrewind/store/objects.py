@@ -170,6 +170,10 @@ class Objects:
             if _OBJECT.fullmatch(path.name):
                 yield path.parent.name + path.name
 
+    def leftovers(self) -> Iterator[Path]:
+        """Temporary files: of writers at work, or killed."""
+        return (path for path in self._entries() if _TEMPORARY.fullmatch(path.name))
+
     def clear(self) -> None:
         """Delete all objects and what killed writers left; whatever else lies there stays.
 
