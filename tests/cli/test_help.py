@@ -17,6 +17,8 @@ VERBS = [
     ("show",),
     ("diff",),
     ("stats",),
+    ("check",),
+    ("gc",),
     ("clear",),
     ("demo",),
     ("kernels", "install"),

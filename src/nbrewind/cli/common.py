@@ -28,6 +28,10 @@ StoreOption = Annotated[
     Path | None,
     typer.Option("--store", metavar="FOLDER", help="The store; default NBREWIND_STORE, else .nbrewind here."),
 ]
+PlaceArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[STORE|NOTEBOOK]", help="A store's folder, or a notebook whose store is meant."),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="OUT", help="Write the executed notebook here, not in place."),
@@ -105,6 +109,15 @@ def store_path(notebook: Path | None, option: Path | None = None) -> Path:
         return full_path(Path(named))
     folder = full_path(notebook).parent if notebook is not None else Path.cwd()
     return folder / ".nbrewind"
+
+
+def place_of_store(place: Path | None, option: Path | None) -> Path:
+    """The store that a person names by its folder, by a notebook, or not at all."""
+    if place is None or place.suffix == ".ipynb":
+        return store_path(place, option)
+    if option is not None:
+        raise UsageError(f"Name one store: {place} or --store {option}.")
+    return full_path(place)
 
 
 def open_existing(path: Path) -> Store:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from nbrewind.errors import MissingObject, StoreError
-from nbrewind.model import Commit, Digest, Record, Run, TaskEntry, Version
+from nbrewind.model import Commit, Delta, Digest, Record, Run, TaskEntry, Version
 from nbrewind.store.reader import Reader
 from nbrewind.store.writer import Item
 
@@ -156,13 +156,13 @@ class Ledger:
             return _newest_first(self._all("commits", run_id, sql, Commit), waiting)[::-1]
 
     def path_to(self, commit_id: str) -> list[Commit]:
-        """Commits from the root to one, empty if it is unknown."""
+        """Commits from the root to one, empty if any of them is unknown: half a path is another state."""
         path: list[Commit] = []
         while commit_id:
             try:
                 commit = self.commit(commit_id)
             except MissingObject:
-                break
+                return []
             path.append(commit)
             commit_id = commit.parent
         return path[::-1]
@@ -262,11 +262,19 @@ def versions(record: Record) -> list[Version]:
 
 def needs(record: Record) -> frozenset[Digest]:
     """The objects that a record names."""
-    found = {version.image for version in versions(record)}
-    found |= {value.image for value in record.delta.ambient.values()}
-    found |= {state.digest for state in record.delta.files.values() if state.kind == "file"}
-    found.update(record.delta.sources.values())
+    found = set(delta_needs(record.delta))
     found.add(record.outputs)
+    return frozenset(found - {""})
+
+
+def delta_needs(delta: Delta) -> frozenset[Digest]:
+    """The objects that a delta names."""
+    found = {version.image for version in delta.names.values()}
+    if delta.result is not None:
+        found.add(delta.result.image)
+    found |= {value.image for value in delta.ambient.values()}
+    found |= {state.digest for state in delta.files.values() if state.kind == "file"}
+    found.update(delta.sources.values())
     return frozenset(found - {""})
 
 

@@ -164,6 +164,16 @@ class Objects:
                     count += 1
         return count, total
 
+    def digests(self) -> Iterator[Digest]:
+        """The names of all objects, in order."""
+        for path in self._entries():
+            if _OBJECT.fullmatch(path.name):
+                yield path.parent.name + path.name
+
+    def leftovers(self) -> Iterator[Path]:
+        """Temporary files: of writers at work, or killed."""
+        return (path for path in self._entries() if _TEMPORARY.fullmatch(path.name))
+
     def clear(self) -> None:
         """Delete all objects and what killed writers left; whatever else lies there stays.
 

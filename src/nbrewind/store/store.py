@@ -21,6 +21,7 @@ from pathlib import Path
 from nbrewind.errors import MissingObject, StoreError
 from nbrewind.model import Digest, Record
 from nbrewind.store import catalog, folder
+from nbrewind.store.lease import Lease
 from nbrewind.store.ledger import Ledger, needs, versions
 from nbrewind.store.objects import Objects, digest_file, digest_of, put_bytes
 from nbrewind.store.writer import Item, Writer
@@ -35,7 +36,13 @@ class Store(Ledger):
     """One store folder.  Thread-safe; any number of processes may have it open."""
 
     def __init__(self, path: Path, *, readonly: bool, traceless: bool = False) -> None:
-        super().__init__(path, traceless=readonly or traceless)
+        self._lease = Lease(path)
+        self._lease.take()
+        try:
+            super().__init__(path, traceless=readonly or traceless)
+        except BaseException:
+            self._lease.release()
+            raise
         self.path = path
         self.readonly = readonly
         self.references: Callable[[bytes], list[Digest]] | None = None
@@ -89,6 +96,7 @@ class Store(Ledger):
         """
         digest = digest or digest_of(data)
         with self._lock:
+            self._lease.take()  # a store that was closed is used again
             if digest in self._waiting or self.objects.holds(digest, memoryview(data).nbytes):
                 return digest
             raw = bytes(data)
@@ -278,6 +286,7 @@ class Store(Ledger):
         self._writer.close()  # the last to close cleans up behind SQLite, which a reader cannot
         with self._lock:
             self._cache.clear()
+            self._lease.release()
             if os.getpid() == self._pid:
                 self._scratch = None
                 while self._doomed:
@@ -306,6 +315,7 @@ class Store(Ledger):
 
     def _write(self, item: Item) -> None:
         if not self.readonly:
+            self._lease.take()
             self._writer.add(item)
 
     def _written(self, item: Item) -> None:

@@ -1,0 +1,48 @@
+"""``nbrewind check`` on stores that real runs wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Command, save_book
+from nbrewind.store.objects import Objects, digest_of
+
+pytestmark = pytest.mark.real_kernel
+
+
+def test_a_lost_block_of_an_array_is_named_and_its_cell_runs_once(nbrewind: Command, folder: Path) -> None:
+    sources = ("import numpy as np", "a = np.arange(100_000)", "a.sum()", "b = 'other'")
+    book = save_book(folder / "x.ipynb", *sources)
+    assert nbrewind("audit", book).code == 0
+    sound = nbrewind("check", book, "--json")
+    assert sound.code == 0 and not sound.json["problems"] and sound.json["objects"] > 3
+
+    objects = Objects(folder / ".nbrewind" / "objects")
+    largest = max(objects.digests(), key=lambda digest: objects.path(digest).stat().st_size)
+    data = objects.path(largest).read_bytes()
+    objects.path(largest).write_bytes(data[:-1])
+    told = nbrewind("check")
+    assert told.code == 4 and f"object {largest}" in told.out and "'a = np.arange(100_000)'" in told.out
+    assert nbrewind("check", folder / ".nbrewind", "--json").json["problems"]
+    assert nbrewind("check", "--repair").code == 0
+    assert nbrewind("check").code == 0
+
+    again = nbrewind("repeat", book, "--json")
+    assert again.code == 0
+    assert [cell["action"] for cell in again.json["cells"]] == [
+        "restored",
+        "executed",
+        "restored",
+        "restored",
+    ]
+    assert objects.path(digest_of(data)).read_bytes() == data, "written again"
+    assert nbrewind("check").code == 0
+
+
+def test_places_that_hold_no_store(nbrewind: Command, folder: Path) -> None:
+    assert nbrewind("check").code == 4
+    assert nbrewind("check", folder, "--repair").code == 4
+    assert nbrewind("check", folder, "--store", folder).code == 2
+    assert list(folder.iterdir()) == []
