@@ -146,6 +146,15 @@ class Record:
     environment: Digest = ""
 
 
+@dataclass(slots=True)
+class TaskCounts:
+    """Tasks of one cell."""
+
+    served: int = 0
+    run: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A node of the history: the parent's state with one record's delta applied."""
@@ -163,6 +172,14 @@ class Commit:
     between: tuple[tuple[int, Delta], ...] = ()
     """What happened since the parent and left no record (callbacks, silent requests, cells with
     recording off), with the execution counts: applied before the record's delta (R11)."""
+    reason: str = ""
+    """Why the cell was executed or restored, as its report said."""
+    changed_inputs: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """What it took this time; the record tells what executing it took."""
+    tasks: TaskCounts = field(default_factory=TaskCounts)
+    recomputed: tuple[str, ...] = ()
+    """Records of earlier cells that ran again to rebuild a value for this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +224,6 @@ class TaskEntry:
     worker: str = ""
     stdout: str = ""
     engine: str = ""
-
-
-@dataclass(slots=True)
-class TaskCounts:
-    """Tasks of one cell."""
-
-    served: int = 0
-    run: int = 0
-    failed: int = 0
 
 
 @dataclass(slots=True)

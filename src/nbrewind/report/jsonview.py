@@ -82,7 +82,6 @@ def commit_object(commit: Commit, record: Record | None) -> dict[str, Any]:
         content["writes"] = sorted(record.delta.names)
         content["files_read"] = sorted(record.trace.files)
         content["files_written"] = sorted(record.delta.files)
-        content["tasks"] = len(record.tasks)
     return content
 
 

@@ -197,6 +197,7 @@ def commit_table(commit: Commit, record: Record | None) -> Table:
         ("parent", commit.parent or "- (root)"),
         ("cell", f"{commit.index if commit.index >= 0 else '-'} {commit.cell_id}".rstrip()),
         ("action", commit.action),
+        ("why", commit.reason),
         ("when", moment(commit.created)),
     ]
     if record is None:

@@ -191,8 +191,8 @@ class Session:
         report.recorded_seconds = record.seconds
         report.outputs_equal = True
         report.warnings = self._warnings(record)
-        self.history.commit(record, report, count, before)
         report.seconds = time.perf_counter() - started
+        self.history.commit(record, report, count, before)
         return Restored(report, messages, record.error, record)
 
     def _messages(self, record: Record) -> list[Message]:

@@ -73,6 +73,11 @@ class History:
             index=report.index,
             created=time.time(),
             between=tuple(self._unrecorded),
+            reason=report.reason,
+            changed_inputs=tuple(report.changed_inputs),
+            seconds=report.seconds,
+            tasks=replace(report.tasks),
+            recomputed=tuple(report.recomputed),
         )
         self._unrecorded = []
         if not self._saved:
