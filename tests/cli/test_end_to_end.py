@@ -72,7 +72,7 @@ def test_audit_repeat_edit_and_the_history(nbrewind: Command, folder: Path) -> N
     ]
     one = nbrewind("show", shown["commits"][2]["id"][:10], "--json").json["commit"]
     assert one["source"].startswith("total =") and "total" in one["writes"]
-    assert one["reason"] == "changed: name:scale" and one["changed_inputs"] == ["name:scale"]
+    assert one["reason"] == "name:scale changed" and one["changed_inputs"] == ["name:scale"]
     assert one["seconds"] > 0 and one["tasks"] == {"served": 0, "run": 0, "failed": 0}
     assert "total = sum(data)" in nbrewind("show", one["id"]).out
     diff = nbrewind("diff", "--json").json
