@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dask._task_spec import DataNode, Task
 
-from nbrewind.engines.dask import record, worker
+from nbrewind.engines.dask import record
 from nbrewind.engines.dask.dasklib import (
     Client,
     Future,
@@ -22,6 +22,7 @@ from nbrewind.engines.dask.dasklib import (
 )
 from nbrewind.engines.dask.graph import Item, Key
 from nbrewind.flow.code import hash_parts
+from nbrewind.tasks import worker
 
 if TYPE_CHECKING:
     from nbrewind.engines.dask.runtime import Runtime

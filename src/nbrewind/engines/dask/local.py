@@ -19,8 +19,9 @@ import dask.threaded
 from dask._task_spec import DataNode, Task
 from dask.core import flatten
 
-from nbrewind.engines.dask import record, worker
+from nbrewind.engines.dask import record
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys
+from nbrewind.tasks import worker
 from nbrewind.tasks.context import TaskContext
 
 _context: list[TaskContext] = []

@@ -11,6 +11,7 @@ from nbrewind.errors import MissingObject, NotStorable
 from nbrewind.model import FileState, TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.context import CellTasks, TaskContext
+from nbrewind.tasks.reports import files_of
 
 SHAPE = "shape"
 """Engine name of index rows: they say that the log knows a task of this shape."""
@@ -38,17 +39,12 @@ def write(
                 cell.notes.setdefault(f"task {item.name} is not stored: a worker sent no report")
                 return
             continue
-        if report["unsure"]:
-            cell.notes.setdefault(
-                f"task {item.name} is not stored: it moved or removed {report['unsure'][0]}"
-            )
+        try:
+            read, kept = files_of(context, report)
+        except NotStorable as problem:
+            cell.notes.setdefault(f"task {item.name} is not stored: {problem}")
             return
-        for path, (kind, digest, size, mode) in report["reads"].items():
-            reads[context.files.portable(path)] = FileState(kind, digest, size, mode)
-        kept = _keep_outputs(context, report["outputs"])
-        if kept is None:
-            cell.notes.setdefault(f"task {item.name} is not stored: an output file is not visible here")
-            return
+        reads.update(read)
         outputs.update(kept)
     own = reports.get(item.ident) or {}
     entry = TaskEntry(
@@ -74,20 +70,6 @@ def write(
     shape = shape_key(item)
     if item.deps and shape is not None and not context.store.tasks(shape):
         context.store.add_task(TaskEntry(shape, item.name, "", created=time.time(), engine=SHAPE))
-
-
-def _keep_outputs(context: TaskContext, found: dict[str, Any]) -> dict[str, FileState] | None:
-    outputs = {}
-    for path, (kind, digest, size, mode, data) in found.items():
-        if data is None:
-            now = context.files.state(path, marked=digest.startswith("b2:"))
-            if now.digest != digest:
-                return None
-            with open(path, "rb") as source:
-                data = source.read()
-        stored = context.store.put(data)
-        outputs[context.files.portable(path)] = FileState(kind, stored, size, mode)
-    return outputs
 
 
 def usable(context: TaskContext, item: Item, entry: TaskEntry) -> bool:

@@ -19,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from nbrewind.engines.dask import record, worker
+from nbrewind.engines.dask import record
 from nbrewind.engines.dask.dasklib import Future, dask, sync
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys, shape_key
 from nbrewind.engines.dask.job import Job, Originals
+from nbrewind.tasks import worker
 from nbrewind.tasks.context import TaskContext
 
 log = logging.getLogger("nbrewind.dask")

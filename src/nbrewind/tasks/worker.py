@@ -1,8 +1,9 @@
 """Runs inside workers: calls a task's function and says which files it read and wrote.
 
-This module travels as text (see ``_loader``), so workers need no nbrewind: it imports
-only the standard library and, where present, blake3 and distributed.  Reports go to the
-client as events under ``TOPIC``; the task's own result is left alone.
+This module travels as text (see ``_Loader``), so workers need no nbrewind: it imports
+only the standard library and, where present, blake3 and distributed.  With ``Traced``
+reports go to the client of Dask as events under ``TOPIC`` and the task's own result is
+left alone; with ``Returning``, for engines without events, the report travels beside it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from collections.abc import Callable
 from typing import Any
 
 TOPIC = "nbrewind-tasks"
+MARK = "nbrewind-report"
+"""Begins what a ``Returning`` gives: (mark, report, value)."""
 LARGEST = 1 << 18
 """Bytes of an output file that travel with the report; larger ones are read from disk."""
 
@@ -328,21 +331,58 @@ class Traced:
         return operator.call, (_loader, self.func, self.ident)
 
 
-class _Loader:
-    """Pickles as an expression that makes this module out of its own text."""
+class Returning:
+    """A task's function that gives the report of the files it touched beside its value."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+        self.__name__ = getattr(func, "__name__", type(func).__name__)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any], Any]:
+        _install()
+        seen, started = Seen(), time.perf_counter()
+        token = _current.set(seen)
+        try:
+            value = self.func(*args, **kwargs)
+        finally:
+            _current.reset(token)
+        message = seen.report()
+        message["seconds"] = time.perf_counter() - started
+        message["worker"] = f"{os.uname().nodename}:{os.getpid()}"
+        return MARK, message, value
+
+    # Engines that keep pickled callables know one by its hash.
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Returning and other.func is self.func
+
+    def __hash__(self) -> int:
+        return hash(("returning", id(self.func)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return eval, (_EXPRESSION, {"text": TEXT, "name": NAME})
+        import operator
+
+        return operator.call, (_returning, self.func)
+
+
+class _Loader:
+    """Pickles as an expression that makes this module out of its own text, and gives a class of it."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, (_EXPRESSION + self.wanted, {"text": TEXT, "name": NAME})
 
 
 _EXPRESSION = (
     "(lambda sys, zlib, types: (sys.modules.get(name) or (lambda module: ("
     "module.__dict__.update(TEXT=text, NAME=name), "
     "exec(compile(zlib.decompress(text), name, 'exec'), module.__dict__), "
-    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name))).Traced)"
-    "(__import__('sys'), __import__('zlib'), __import__('types'))"
+    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name))))"
+    "(__import__('sys'), __import__('zlib'), __import__('types'))."
 )
-_loader = _Loader()
+_loader = _Loader("Traced")
+_returning = _Loader("Returning")
 
 if "TEXT" not in globals():
     with open(__file__, "rb") as _source:
