@@ -26,7 +26,12 @@ PATIENCE = 120
 WORK = 15
 MEMORY = 4 << 30
 PRELOADED = (
+    "IPython.core.completerlib",
     "IPython.core.interactiveshell",
+    "IPython.core.logger",
+    "IPython.core.oinspect",
+    "IPython.utils.wildcard",
+    "bdb",
     "ipykernel.kernelapp",
     "ipykernel.debugger",
     "ipykernel.ipkernel",
@@ -47,8 +52,10 @@ def main() -> None:
     for name in (*PRELOADED, *sys.argv[1:]):
         __import__(name)
     import nbrewind.kernel.app
-    import nbrewind.kernel.kernel  # noqa: F401
+    import nbrewind.kernel.kernel
+    import nbrewind.values.codecs.iterators  # noqa: F401
 
+    warm()
     # What the children share stays shared: a collection would write to every page.
     gc.collect()
     gc.freeze()
@@ -64,6 +71,19 @@ def main() -> None:
             live(request)
         os.waitpid(pid, 0)
         print(file=answers, flush=True)
+
+
+def warm() -> None:
+    """Fills caches that every child would fill for itself: what tracebacks are made with, what is installed."""
+    from IPython.core.ultratb import VerboseTB
+
+    from nbrewind.flow.environment import installed_version
+
+    try:
+        json.loads("")
+    except ValueError:
+        VerboseTB().structured_traceback(*sys.exc_info())
+    installed_version("nowhere")
 
 
 def live(request: dict) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 CELL_FILE = re.compile(r"ipykernel_\d+")
 """The folder in which ipykernel says that cells are, by process."""
+COUNTED = re.compile(r"\b(Thread|Task|ThreadPoolExecutor)-\d+")
+"""Names that number what a process has made of a kind, a front end's and IPython's own included."""
 TIMINGS = re.compile(r"^(CPU times|Wall time|Compiler time|Parser).*$", re.M)
 LIMIT = 12
 UNAVAILABLE = "cannot be had here"
@@ -146,6 +148,7 @@ def outputs(messages: Sequence[Mapping[str, Any]], root: str = "") -> list[Any]:
         if isinstance(value, str):
             text = value.replace(root, "<root>") if root else value
             text = CELL_FILE.sub("ipykernel_<pid>", ADDRESS.sub("0x<address>", text))
+            text = COUNTED.sub(r"\1-<number>", text)
             return TIMINGS.sub(r"\1 <time>", text)
         if isinstance(value, dict):
             return {k: masked(v) for k, v in value.items()}

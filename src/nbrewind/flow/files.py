@@ -16,6 +16,7 @@ import sys
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,6 +62,20 @@ _SPAWN = frozenset(
 _TREE_LIMIT = 20_000
 _SMALL, _KEPT_AT_MOST, _FILES_AT_MOST = 1 << 20, 32 << 20, 256
 """Bytes of a file, bytes of all and their number that are kept before a child process starts."""
+
+
+@lru_cache(maxsize=4096)
+def ends_search(file: str) -> bool:
+    """Whether nothing below a frame of this file on the stack tells that the cell's code is the cause.
+
+    Asked for every frame at every probe, and a traceback probes ten thousand paths.
+    """
+    return file.startswith("<frozen importlib") or file.endswith(ABOVE_CELLS)
+
+
+@lru_cache(maxsize=4096)
+def _is_of_others(file: str) -> bool:
+    return _OTHERS.search(file) is not None
 
 
 class CellFiles:
@@ -259,11 +274,11 @@ class FileWatch:
         others = False
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
+            if ends_search(name):
                 return None
             if not name.startswith("<frozen") and self.is_user_frame(frame):
                 return cell
-            others = others or _OTHERS.search(name) is not None
+            others = others or _is_of_others(name)
             frame = frame.f_back
         # `pool.map(shutil.copy, ...)`: a thread with libraries only on its stack, not ours or an engine's.
         return None if others or threading.get_ident() == self.thread else cell

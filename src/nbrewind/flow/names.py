@@ -149,6 +149,12 @@ def is_library_path(path: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
+def is_user_file(path: str) -> bool:
+    """Whether a code object's file is neither the interpreter's, a package's nor made of a string."""
+    return not path.startswith("<") and not is_library_path(path)
+
+
+@lru_cache(maxsize=8192)
 def _local_file(name: str, path: str) -> bool:
     return bool(path) and path.endswith(".py") and not is_library_path(str(Path(path).absolute()))
 

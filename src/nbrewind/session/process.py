@@ -17,10 +17,10 @@ from nbrewind.errors import NBRewindError, NotStorable
 from nbrewind.flow.ambient import Ambient
 from nbrewind.flow.digest import content_digest, made_by_hand
 from nbrewind.flow.entropy import Entropy
-from nbrewind.flow.files import ABOVE_CELLS, FileWatch
+from nbrewind.flow.files import ABOVE_CELLS, FileWatch, ends_search
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
-from nbrewind.flow.names import BASELINES, is_library_path, is_local_module, retake_baselines
+from nbrewind.flow.names import BASELINES, is_local_module, is_user_file, retake_baselines
 from nbrewind.flow.stored import StoredModules
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
@@ -207,8 +207,7 @@ class Process:
     def _is_user_frame(self, frame: FrameType) -> bool:
         if frame.f_globals is self.memory.namespace:
             return True
-        name = frame.f_code.co_filename
-        return not name.startswith("<") and not is_library_path(name)
+        return is_user_file(frame.f_code.co_filename)
 
     def _caused_by_user(self) -> bool:
         if not self.recording or self.memory.thread.quiet or self.files.is_quiet():
@@ -216,7 +215,7 @@ class Process:
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             name = frame.f_code.co_filename
-            if name.startswith("<frozen importlib") or name.endswith(ABOVE_CELLS):
+            if ends_search(name):
                 return False
             if not name.startswith("<frozen") and self._is_user_frame(frame):
                 return True
