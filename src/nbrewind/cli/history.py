@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbrewind.errors import MissingObject, UsageError
+from nbrewind.errors import UsageError
 from nbrewind.model import Commit, Record, Run
+from nbrewind.report.book import record_of
 
 if TYPE_CHECKING:
     from nbrewind.store import Store
@@ -36,11 +37,3 @@ def find_run(runs: Sequence[Run], text: str) -> Run:
 def commits_with_records(store: Store, run: Run) -> list[tuple[Commit, Record | None]]:
     """The commits of ``run`` in order, each with its record where the store still has it."""
     return [(commit, record_of(store, commit)) for commit in store.commits(run.id)]
-
-
-def record_of(store: Store, commit: Commit) -> Record | None:
-    """The record that a commit applied; None when it was dropped or is damaged."""
-    try:
-        return store.record(commit.record)
-    except (KeyError, MissingObject):
-        return None

@@ -210,6 +210,12 @@ class Ledger:
         # A row may be committed and not yet be reported as written.
         return [*found, *(entry for entry in waiting if entry not in found)]
 
+    def task_log(self) -> list[TaskEntry]:
+        """All entries that are on disk, oldest first; those that cannot be read are left out."""
+        with self._lock:
+            found = self._rows("select body from tasks where ? = '' order by seq", "")
+        return [entry for (body,) in found if (entry := decode(body, TaskEntry)) is not None]
+
     # -- inside ------------------------------------------------------------------------------
 
     def _settled(self, item: Item) -> None:
