@@ -224,6 +224,11 @@ class TaskEntry:
     worker: str = ""
     stdout: str = ""
     engine: str = ""
+    stderr: str = ""
+    memory: int = 0
+    """Peak memory of the worker's process in bytes, up to the end of the task."""
+    variables: dict[str, Digest] = field(default_factory=dict)
+    """Environment variables that the task was seen to read, by what the notebook had in them."""
 
 
 @dataclass(slots=True)

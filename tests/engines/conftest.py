@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.dask_notebook import Notebook
 from nbrewind.engines.dask import DaskAdapter
-from support.taskstore import MemoryTaskStore
+from nbrewind.testing.notebook import Notebook
+from nbrewind.testing.taskstore import MemoryTaskStore
 
 
 def children() -> set[int]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from engines.conftest import children
-from engines.dask_notebook import Notebook
+from nbrewind.testing.notebook import Notebook
 
 Make = Callable[[], Notebook]
 CLIENT = "from dask.distributed import Client, as_completed, wait\nclient = Client({!r})\n"
@@ -522,7 +522,7 @@ KILLED = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from engines.dask_notebook import Notebook
+from nbrewind.testing.notebook import Notebook
 from support.taskstore import FolderTaskStore
 from nbrewind.engines.dask import DaskAdapter
 

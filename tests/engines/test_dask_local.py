@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.dask_notebook import Notebook
+from nbrewind.testing.notebook import Notebook
 
 Make = Callable[[], Notebook]
 

@@ -1,4 +1,4 @@
-"""A store of tasks in memory, optionally in a folder, for tests of the task layer alone."""
+"""A store of tasks that outlives its process, for tests of the task layer alone."""
 
 from __future__ import annotations
 
@@ -7,39 +7,10 @@ import os
 from pathlib import Path
 
 import msgspec
-from blake3 import blake3
 
 from nbrewind.errors import MissingObject
 from nbrewind.model import TaskEntry
-
-
-class MemoryTaskStore:
-    """Objects and task entries in dictionaries."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.entries: dict[str, list[TaskEntry]] = {}
-
-    def put(self, data: bytes | bytearray | memoryview) -> str:
-        raw = bytes(data)
-        digest = blake3(raw).hexdigest()[:32]
-        self.objects[digest] = raw
-        return digest
-
-    def get(self, digest: str) -> bytes:
-        try:
-            return self.objects[digest]
-        except KeyError:
-            raise MissingObject(digest) from None
-
-    def has(self, digest: str) -> bool:
-        return digest in self.objects
-
-    def add_task(self, entry: TaskEntry) -> None:
-        self.entries.setdefault(entry.key, []).append(entry)
-
-    def tasks(self, key: str) -> list[TaskEntry]:
-        return list(self.entries.get(key, []))
+from nbrewind.testing.taskstore import MemoryTaskStore
 
 
 class FolderTaskStore(MemoryTaskStore):

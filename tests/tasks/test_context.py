@@ -11,7 +11,7 @@ import pytest
 from nbrewind.errors import NotStorable, UsageError
 from nbrewind.model import FileState
 from nbrewind.tasks import TaskContext, load_adapters
-from support.taskstore import MemoryTaskStore
+from nbrewind.testing.taskstore import MemoryTaskStore
 
 
 @pytest.fixture

@@ -15,14 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable, StoreError
 from nbrewind.flow.code import hash_bytes, hash_parts
+from nbrewind.flow.names import is_library_path
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.files import MARK, FileDigests
-from nbrewind.tasks.identity import CodeCache, Leaf, walked
+from nbrewind.tasks.identity import CodeCache, Identity, Leaf, walked
 
 
 class TaskStore(Protocol):
@@ -42,6 +44,20 @@ class TaskStore(Protocol):
 
     def tasks(self, key: Digest) -> list[TaskEntry]:
         """Entries of a key, oldest first."""
+
+
+def runs_user_code(frame: FrameType) -> bool:
+    """Whether a frame is a cell's, or of a file that belongs to no package."""
+    name = frame.f_code.co_filename
+    return frame.f_globals.get("__name__") == "__main__" or not (
+        name.startswith("<") or is_library_path(name)
+    )
+
+
+def environment_digest(name: str) -> Digest:
+    """What a variable of this process's environment counts as; the same as in the state (R7)."""
+    value = os.environ.get(name)
+    return "absent" if value is None else hash_parts(value)
 
 
 @dataclass(slots=True)
@@ -89,6 +105,11 @@ class TaskContext:
         """Called when an engine is used implicitly and has no client: makes restored ones appear."""
         self.file_state: Callable[[str], FileState | None] | None = None
         """What the state S says a path holds (R6); None for paths it does not know."""
+        self.variable_digest: Callable[[str], Digest] = environment_digest
+        """What a variable of the environment counts as (R7); set where the state S knows better."""
+        self.is_user_frame: Callable[[FrameType], bool] = runs_user_code
+        """Whether a frame runs code of the notebook or of a local module."""
+        self._pid = os.getpid()
         self._code = CodeCache()
         self._lock = threading.RLock()
 
@@ -110,6 +131,11 @@ class TaskContext:
             return replace(self.cell.counts), tuple(self.cell.keys)
 
     @property
+    def active(self) -> bool:
+        """Whether tasks submitted now are the log's: a cell runs, and this is no forked child."""
+        return self.executing and os.getpid() == self._pid
+
+    @property
     def counts(self) -> TaskCounts:
         """Counts of the running (or last) cell."""
         return self.cell.counts
@@ -127,7 +153,7 @@ class TaskContext:
 
     # -- identity ---------------------------------------------------------------------
 
-    def identify(
+    def identity(
         self,
         func: Any,
         args: Sequence[Any] = (),
@@ -136,40 +162,35 @@ class TaskContext:
         declared_inputs: Sequence[str] = (),
         options: Any = None,
         leaves: Mapping[type, Leaf] | None = None,
-    ) -> Digest:
-        """The key of a task.
+    ) -> Identity:
+        """What a task is: the key under which the log holds it, and how that came about.
 
         Raises:
             NotStorable: an argument or captured value has no content; such a task just runs.
         """
-        return self.identify_code(func, args, kwargs, declared_inputs, options, leaves)[0]
-
-    def identify_code(
-        self,
-        func: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        declared_inputs: Sequence[str] = (),
-        options: Any = None,
-        leaves: Mapping[type, Leaf] | None = None,
-    ) -> tuple[Digest, bool]:
-        """Like ``identify``; says too whether the task reaches code of the notebook.
-
-        Raises:
-            NotStorable: an argument or captured value has no content.
-        """
         known = {**self.leaves, **(leaves or {})}
         with self._lock:
-            code, user = self._code.digest(func, known)
-        values = walked((tuple(args), dict(kwargs or {})), known)
-        parts = ["task", code, values.digest()]
-        if declared_inputs:
-            for path in sorted(self.files.portable(p) for p in declared_inputs):
-                state = self._now(path, marked=False)
-                parts += ["in", path, state.kind, state.digest]
+            code = self._code.code(func, known)
+        arguments = tuple(args), dict(kwargs or {})
+        values = walked(arguments, known)
+        content = values.digest()
+        parts = ["task", code.digest, content]
+        for path in sorted(self.files.portable(p) for p in declared_inputs):
+            state = self._now(path, marked=False)
+            parts += ["in", path, state.kind, state.digest]
+        folder = self.files.folder()
+        if folder:
+            parts += ["cwd", folder]
         if options is not None:
             parts += ["options", walked(options, known).digest()]
-        return hash_parts(*parts), user or values.user
+        user = code.user or values.user
+        return Identity(hash_parts(*parts), func, arguments, code, content, user, known)
+
+    def identify(
+        self, func: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **more: Any
+    ) -> Digest:
+        """The key of a task; see ``identity``."""
+        return self.identity(func, args, kwargs, **more).key
 
     def value_digest(self, value: Any, data: bytes | None = None) -> Digest:
         """What dependants see of a result: its content, else its stored bytes."""
@@ -202,8 +223,11 @@ class TaskContext:
         return next((e for e in (*exact, *others) if not self.changed(e) and self._present(e)), None)
 
     def changed(self, entry: TaskEntry) -> list[str]:
-        """Paths that no longer hold what the task read."""
-        return [path for path, wanted in entry.files.items() if not self._holds(path, wanted)]
+        """Paths and variables (``env:NAME``) that no longer hold what the task read."""
+        files = [path for path, wanted in entry.files.items() if not self._holds(path, wanted)]
+        return files + [
+            f"env:{name}" for name, wanted in entry.variables.items() if self.variable_digest(name) != wanted
+        ]
 
     def lookup(self, key: Digest, *, pure: bool = False) -> TaskEntry | None:
         """Claim the next occurrence of ``key`` and serve it if the log has it.
@@ -224,6 +248,16 @@ class TaskContext:
                 self.cell.counts.run += 1
             return None
         return entry
+
+    def count_run(self, cell: CellTasks) -> None:
+        """Count a task that runs."""
+        with self._lock:
+            cell.counts.run += 1
+
+    def note_key(self, cell: CellTasks, key: Digest) -> None:
+        """Remember that a cell's result rests on a task."""
+        with self._lock:
+            cell.keys.setdefault(key)
 
     def serve(self, entry: TaskEntry, cell: CellTasks) -> bool:
         """Count a hit and lay down its output files; False if they cannot be had."""

@@ -44,6 +44,14 @@ class FileDigests:
         prefix = str(self.root).rstrip("/") + "/"
         return full[len(prefix) :] if full.startswith(prefix) else full
 
+    def folder(self) -> str:
+        """The working folder as paths are in entries; empty where it is the notebook's own."""
+        try:
+            now = os.getcwd()
+        except FileNotFoundError:
+            return "?"
+        return "" if now == str(self.root) else self.portable(now)
+
     def state(self, path: str, *, marked: bool = False) -> FileState:
         """What a path holds; unreadable counts as absent.  ``marked`` asks for BLAKE2b."""
         full = self.absolute(path)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
@@ -30,22 +31,28 @@ _WHOLE_MODULE = frozenset(
     {"getattr", "vars", "__dict__", "globals", "eval", "exec", "import_module", "__import__"}
 )
 _ABSENT = object()
+Witnesses = list[tuple[Any, str, Any]]
+Bindings = dict[tuple[int, str], Any]
 _HEAP = 1 << 9
 
 
 class TaskWalk(flow_digest.Walk):
     """A content walk that also goes through the code that values can reach."""
 
-    __slots__ = ("leaves", "settled", "user", "witnesses")
+    __slots__ = ("bindings", "leaves", "named", "settled", "user", "witnesses")
 
-    def __init__(self, leaves: Mapping[type, Leaf] | None = None) -> None:
+    def __init__(self, leaves: Mapping[type, Leaf] | None = None, bindings: Bindings | None = None) -> None:
         super().__init__(None)
         self.leaves = leaves or {}
+        self.bindings = bindings
+        """Values of globals as an earlier walk found them; None to look them up."""
         self.user = False
         """Whether code of the notebook or of a local module was met."""
         self.settled = True
         """Whether only code and immutable atoms were met, so that the digest may be reused."""
-        self.witnesses: list[tuple[Any, str, Any]] = []
+        self.named: set[int] = set()
+        """Nodes that are found again by name: classes and modules."""
+        self.witnesses: Witnesses = []
         """Bindings the digest rests on: (holder, name, value)."""
 
     def visit(self, obj: Any) -> None:
@@ -155,7 +162,7 @@ class TaskWalk(flow_digest.Walk):
     def _globals(self, func: FunctionType, code: CodeType) -> None:
         space = func.__globals__
         for name in sorted(codes.global_names(code)):
-            value = _global(space, name)
+            value = self._bound(space, name)
             self.text(b"g", name)
             if value is _ABSENT:
                 self.buf += b"_"
@@ -187,11 +194,12 @@ class TaskWalk(flow_digest.Walk):
         if not used or mentioned & _WHOLE_MODULE:
             self.settled = False
             self.text(b"m", module_digest(name) or "")
+        self.named.add(id(obj))
         if not self.number(obj):
             self.settled = False
         for attribute in used:
             self.text(b"n", attribute)
-            value = space[attribute]
+            value = self._bound(space, attribute)
             self._witness(space, attribute, value)
             if isinstance(value, ModuleType):
                 self._module(value, code)
@@ -204,6 +212,7 @@ class TaskWalk(flow_digest.Walk):
             return
         self.user = True
         self.settled = False
+        self.named.add(id(obj))
         if not self.number(obj):
             return
         self.text(b"T", obj.__qualname__)
@@ -214,6 +223,7 @@ class TaskWalk(flow_digest.Walk):
             if name not in _CLASS_NOISE:
                 self.text(b"n", name)
                 self.visit(value)
+                self.named.update(id(part) for part in _methods(value))
 
     def _builtin(self, obj: BuiltinFunctionType) -> None:
         owner = obj.__self__
@@ -239,6 +249,11 @@ class TaskWalk(flow_digest.Walk):
 
     def _library(self, module: str, qualname: str) -> None:
         self.text(b"@", f"{module}:{qualname}:{package_version(package_of(module))}")
+
+    def _bound(self, space: dict[str, Any], name: str) -> Any:
+        if self.bindings is not None:
+            return self.bindings.get((id(space), name), _ABSENT)
+        return _global(space, name)
 
     def _witness(self, holder: Any, name: str, value: Any) -> None:
         self.witnesses.append((holder, name, value))
@@ -278,6 +293,14 @@ def _is_library_class(cls: type) -> bool:
     return found is not None and not is_local_module(found[0])
 
 
+def _methods(value: Any) -> Iterator[Any]:
+    """The functions of a class's attribute, with their cells: they are found with the class."""
+    for part in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel"))):
+        if isinstance(part, FunctionType):
+            yield part
+            yield from part.__closure__ or ()
+
+
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, type(...), range, tuple, property,
                     staticmethod, classmethod, CodeType})  # fmt: skip
 
@@ -292,18 +315,32 @@ _ROUTES: dict[type, Callable[[Any, Any], None]] = {
 }
 
 
-def walked(value: Any, leaves: Mapping[type, Leaf] | None = None) -> TaskWalk:
+def walked(
+    value: Any, leaves: Mapping[type, Leaf] | None = None, bindings: Bindings | None = None
+) -> TaskWalk:
     """Walk one value with all code that it can reach.
 
     Raises:
         NotStorable: part of it has no content that could be compared.
     """
-    walk = TaskWalk(leaves)
+    walk = TaskWalk(leaves, bindings)
     with flow_digest.deep():
         walk.visit(value)
     if walk.opaque or walk.derived:
         raise NotStorable(next(iter(walk.opaque), "its content cannot be compared"))
     return walk
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a callable counts as."""
+
+    digest: Digest
+    user: bool
+    """Whether it reaches code of the notebook or of a local module."""
+    settled: bool
+    """Whether it reaches only code and immutable atoms."""
+    witnesses: Witnesses
 
 
 class CodeCache:
@@ -314,27 +351,77 @@ class CodeCache:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Any, Digest, bool, list[tuple[Any, str, Any]]]] = {}
+        self._known: dict[int, tuple[Any, Code]] = {}
 
-    def digest(self, func: Any, leaves: Mapping[type, Leaf] | None = None) -> tuple[Digest, bool]:
-        """Digest of a callable, and whether it reaches code of the notebook."""
+    def code(self, func: Any, leaves: Mapping[type, Leaf] | None = None) -> Code:
+        """What a callable counts as now.
+
+        Raises:
+            NotStorable: it reaches something without content.
+        """
         known = self._known.get(id(func))
-        if known is not None and known[0] is func and _holds(known[3]):
-            return known[1], known[2]
+        if known is not None and known[0] is func and _holds(known[1].witnesses):
+            return known[1]
         walk = walked(func, leaves)
-        digest = walk.digest()
+        code = Code(walk.digest(), walk.user, walk.settled, walk.witnesses)
         if walk.settled:
             if len(self._known) > 4096:
                 self._known.clear()
-            self._known[id(func)] = (func, digest, walk.user, walk.witnesses)
-        return digest, walk.user
+            self._known[id(func)] = func, code
+        return code
 
     def clear(self) -> None:
         """Forget everything; done at the start of each cell."""
         self._known.clear()
 
 
-def _holds(witnesses: list[tuple[Any, str, Any]]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The key of one task, and what it was made from."""
+
+    key: Digest
+    func: Any
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    code: Code
+    values: Digest
+    user: bool
+    leaves: Mapping[type, Leaf]
+
+    def again(self, *, nodes: bool) -> set[int] | None:
+        """Whether all of it is as it was: the addresses of what it reaches (if asked for), else None.
+
+        Looks nothing up in the notebook's namespace, so that it may be called at any time.
+        """
+        if not _still(self.code.witnesses):
+            return None
+        bindings = {(id(holder), name): value for holder, name, value in self.code.witnesses}
+        found: set[int] = set()
+        try:
+            if nodes or not self.code.settled:
+                walk = walked(self.func, self.leaves, bindings)
+                if walk.digest() != self.code.digest:
+                    return None
+                found |= set(walk.nodes) - walk.named
+            walk = walked(self.arguments, self.leaves)
+        except NotStorable:
+            return None
+        return found | set(walk.nodes) - walk.named if walk.digest() == self.values else None
+
+
+def _still(witnesses: Witnesses) -> bool:
+    for holder, name, value in witnesses:
+        if isinstance(holder, dict):
+            now = dict.get(holder, name, _ABSENT)
+            if now is _ABSENT:
+                continue  # parked between two cells, or a builtin
+        else:
+            now = getattr(holder, name, _ABSENT)
+        if now is not value:
+            return False
+    return True
+
+
+def _holds(witnesses: Witnesses) -> bool:
     for holder, name, value in witnesses:
         if isinstance(holder, dict):
             now = _global(holder, name)

@@ -1,17 +1,31 @@
-"""What a worker says about the files of a task, as the task log keeps it."""
+"""What a worker's wrapper reported, in the terms of the task log."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nbrewind.errors import NotStorable
-from nbrewind.model import FileState
-from nbrewind.tasks.context import TaskContext
-from nbrewind.tasks.files import MARK
+from nbrewind.model import Digest, FileState, TaskEntry
 from nbrewind.tasks.worker import MARK as REPORT
 
+if TYPE_CHECKING:
+    from nbrewind.tasks.context import TaskContext
+
 Report = dict[str, Any]
+"""See ``worker.Watch.end``."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """What tasks read and wrote beside their arguments and results."""
+
+    files: dict[str, FileState] = field(default_factory=dict)
+    outputs: dict[str, FileState] = field(default_factory=dict)
+    variables: dict[str, Digest] = field(default_factory=dict)
+    refusal: str = ""
+    """Why no result that rests on this can be served; empty if it can."""
 
 
 def split(value: Any) -> tuple[Report | None, Any]:
@@ -27,23 +41,61 @@ def files_of(context: TaskContext, report: Report) -> tuple[dict[str, FileState]
     Raises:
         NotStorable: what it did to files cannot be repeated; the message says why.
     """
-    if report["unsure"]:
-        raise NotStorable(f"it moved or removed {report['unsure'][0]}")
-    reads = {
-        context.files.portable(path): FileState(kind, digest, size, mode)
-        for path, (kind, digest, size, mode) in report["reads"].items()
+    found = trace(context, [report])
+    if found.refusal:
+        raise NotStorable(found.refusal)
+    return found.files, found.outputs
+
+
+def trace(context: TaskContext, reports: Iterable[Report]) -> Trace:
+    """What the reports together say; stops at the first that cannot be served."""
+    found = Trace()
+    for report in reports:
+        if report["unsure"]:
+            found.refusal = str(report["unsure"][0])
+            break
+        for path, (kind, digest, size, mode) in report["reads"].items():
+            found.files[context.files.portable(path)] = FileState(kind, digest, size, mode)
+        for name in report["variables"]:
+            found.variables[name] = context.variable_digest(name)
+        refused = _keep_outputs(context, report["outputs"], found.outputs)
+        if refused:
+            found.refusal = refused
+            break
+    return found
+
+
+def described(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a report that an entry keeps for people, by the entry's field names."""
+    return {
+        name: report[name] for name in ("seconds", "memory", "worker", "stdout", "stderr") if name in report
     }
-    outputs: dict[str, FileState] = {}
-    for path, (kind, digest, size, mode, data) in report["outputs"].items():
+
+
+def entry(
+    key: Digest, name: str, engine: str, found: Trace, report: Mapping[str, Any], **more: Any
+) -> TaskEntry:
+    """An entry without its result."""
+    return TaskEntry(
+        key,
+        name,
+        "",
+        files=found.files,
+        outputs=found.outputs,
+        variables=found.variables,
+        engine=engine,
+        **described(report),
+        **more,
+    )
+
+
+def _keep_outputs(context: TaskContext, wrote: dict[str, Any], outputs: dict[str, FileState]) -> str:
+    for path, (kind, digest, size, mode, data) in wrote.items():
         if data is None:
-            data = _visible(context, path, digest)
+            now = context.files.state(path, marked=digest.startswith("b2:"))
+            if now.digest != digest:
+                return f"its output file {path} is not visible here"
+            with open(path, "rb") as source:
+                data = source.read()
         outputs[context.files.portable(path)] = FileState(kind, context.store.put(data), size, mode)
-    return reads, outputs
-
-
-def _visible(context: TaskContext, path: str, digest: str) -> bytes:
-    """A large output file, which did not travel with its report."""
-    if context.files.state(path, marked=digest.startswith(MARK)).digest == digest:
-        with contextlib.suppress(OSError), open(path, "rb") as source:
-            return source.read()
-    raise NotStorable("an output file is not visible here")
+    return ""

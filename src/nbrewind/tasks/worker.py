@@ -1,9 +1,9 @@
-"""Runs inside workers: calls a task's function and says which files it read and wrote.
+"""Runs inside workers: calls a task's function and says what it read, wrote and printed.
 
-This module travels as text (see ``_Loader``), so workers need no nbrewind: it imports
-only the standard library and, where present, blake3 and distributed.  With ``Traced``
-reports go to the client of Dask as events under ``TOPIC`` and the task's own result is
-left alone; with ``Returning``, for engines without events, the report travels beside it.
+This module travels as text (see ``_loader``), so workers need no nbrewind: it imports
+only the standard library and, where present, blake3 and distributed.  ``Returning`` gives
+the report back beside the result; ``Traced`` sends it to Dask's client as an event under
+``TOPIC`` and leaves the result alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import contextvars
 import hashlib
 import inspect
 import os
+import random
+import resource
+import socket
 import stat
 import sys
 import threading
@@ -113,6 +116,8 @@ class Seen:
         self.stamps: dict[str, Any] = {}
         self.written: dict[str, Any] = {}
         self.unsure: list[str] = []
+        self.variables: dict[str, None] = {}
+        self.printed: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
     def read(self, path: str) -> None:
         if path in self.written or path in self.reads:
@@ -141,14 +146,14 @@ class Seen:
             self.read(source)
             if self.reads.get(source) is None:
                 self.reads[source] = _file_state(source)
-            self.unsure.append(source)
+            self.unsure.append(f"it moved {source}")
         if os.path.isdir(source):
-            self.unsure.append(source)
+            self.unsure.append(f"it moved the folder {source}")
         self.write(target, False)
 
     def removed(self, path: str) -> None:
         if path not in self.written:
-            self.unsure.append(path)
+            self.unsure.append(f"it removed {path}")
 
     def report(self) -> dict[str, Any]:
         reads: dict[str, Any] = {}
@@ -158,9 +163,9 @@ class Seen:
                 try:
                     info = os.stat(path)
                     if self.stamps.get(path) != (info.st_size, info.st_mtime_ns):
-                        self.unsure.append(path)
+                        self.unsure.append(f"{path} changed while it was read")
                 except OSError:
-                    self.unsure.append(path)
+                    self.unsure.append(f"{path} was removed while it was read")
             reads[path] = state
         outputs: dict[str, Any] = {}
         for path in self.written:
@@ -172,7 +177,13 @@ class Seen:
                 with open(path, "rb") as source:
                     data = source.read()
             outputs[path] = [*state, data]
-        return {"reads": reads, "outputs": outputs, "unsure": self.unsure}
+        return {
+            "reads": reads,
+            "outputs": outputs,
+            "unsure": self.unsure,
+            "variables": list(self.variables),
+            **{name: "".join(texts) for name, texts in self.printed.items()},
+        }
 
 
 def _path(value: Any) -> str | None:
@@ -199,7 +210,7 @@ def _hook(event: str, args: Any) -> None:
     try:
         _EVENTS[event](seen, args)
     except Exception:  # noqa: BLE001 - a hook that raises would break the user's own call
-        seen.unsure.append(event)
+        seen.unsure.append(f"what it did by {event} is not known")
     finally:
         _current.reset(token)
 
@@ -272,84 +283,103 @@ def _install() -> None:
         if not _state["hook"]:
             _state["hook"] = True
             sys.addaudithook(_hook)
+        kind = type(os.environ)
+        if not hasattr(kind.__getitem__, "_nbrewind"):
+            # Looking up a variable raises no audit event.
+            kind.__getitem__ = _noting_variables(kind.__getitem__)  # type: ignore[method-assign]
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and not hasattr(stream.write, "_nbrewind"):
+                _tee(stream, name)
 
 
-def _send(ident: str, message: dict[str, Any]) -> None:
+def _noting_variables(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __getitem__(self: Any, name: Any) -> Any:
+        seen = _current.get()
+        if seen is not None and isinstance(name, str):
+            seen.variables[name] = None
+        return original(self, name)
+
+    __getitem__._nbrewind = True  # type: ignore[attr-defined]
+    return __getitem__
+
+
+def _tee(stream: Any, name: str) -> None:
+    original = stream.write
+
+    def write(text: Any) -> Any:
+        seen = _current.get()
+        if seen is not None and isinstance(text, str):
+            seen.printed[name].append(text)
+        return original(text)
+
+    write._nbrewind = True  # type: ignore[attr-defined]
     try:
-        from distributed.worker import get_worker
-
-        worker = get_worker()
-    except (ImportError, ValueError):
-        LOCAL[ident] = message
-        return
-    message["worker"] = worker.address
-    worker.log_event(TOPIC, message)
+        stream.write = write
+    except AttributeError:
+        return  # a stream that cannot be listened to: what is printed is shown, not stored
 
 
-class Traced:
-    """A task's function that reports the files it touched and the time it took."""
+class Watch:
+    """One run of a task's function."""
 
-    def __init__(self, func: Callable[..., Any], ident: str) -> None:
-        self.func = func
-        self.ident = ident
-        self.__name__ = getattr(func, "__name__", type(func).__name__)
-        if inspect.iscoroutinefunction(func):
-            # distributed's own test for "run me on the event loop".
-            self.__tornado_coroutine__ = True
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __init__(self) -> None:
         _install()
-        if inspect.iscoroutinefunction(self.func):
-            return self._wait(args, kwargs)
-        seen, started = Seen(), time.perf_counter()
-        token = _current.set(seen)
-        try:
-            return self.func(*args, **kwargs)
-        finally:
-            _current.reset(token)
-            self._report(seen, started)
+        self.seen = Seen()
+        self._token = _current.set(self.seen)
+        self._started = time.perf_counter()
 
-    async def _wait(self, args: Any, kwargs: Any) -> Any:
-        seen, started = Seen(), time.perf_counter()
-        token = _current.set(seen)
-        try:
-            return await self.func(*args, **kwargs)
-        finally:
-            _current.reset(token)
-            self._report(seen, started)
+    def end(self) -> dict[str, Any]:
+        """Stop watching; the report, as plain values."""
+        seconds = time.perf_counter() - self._started
+        _current.reset(self._token)
+        report = self.seen.report()
+        report["seconds"] = seconds
+        report["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        report["worker"] = f"{socket.gethostname()}:{os.getpid()}"
+        return report
 
-    def _report(self, seen: Seen, started: float) -> None:
-        seconds = time.perf_counter() - started
-        message = seen.report()
-        message["ident"] = self.ident
-        message["seconds"] = seconds
-        _send(self.ident, message)
+
+def random_state() -> Any:
+    """The states of the generators that everybody in a process shares."""
+    numpy = sys.modules.get("numpy.random")
+    return random.getstate(), repr(numpy.get_state()) if numpy is not None else ""
+
+
+class _Wrapper:
+    """What travels: the function, and how to make the wrapper again where nbrewind is unknown."""
+
+    def __init__(self, func: Callable[..., Any], *details: Any) -> None:
+        self.func = func
+        self.details = details
+        self.__name__ = getattr(func, "__name__", type(func).__name__)
 
     def __reduce__(self) -> tuple[Any, ...]:
         import operator
 
-        return operator.call, (_loader, self.func, self.ident)
+        return operator.call, (_Loader(type(self).__name__), self.func, *self.details)
 
 
-class Returning:
-    """A task's function that gives the report of the files it touched beside its value."""
+class Returning(_Wrapper):
+    """A task's function that gives back ``(MARK, report, value)``."""
 
-    def __init__(self, func: Callable[..., Any]) -> None:
-        self.func = func
-        self.__name__ = getattr(func, "__name__", type(func).__name__)
+    def __init__(self, func: Callable[..., Any], home: int = 0) -> None:
+        super().__init__(func, home)
+        self.home = home
+        """The process of the notebook, where its tasks may run in that one."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any], Any]:
-        _install()
-        seen, started = Seen(), time.perf_counter()
-        token = _current.set(seen)
+        inside = os.getpid() == self.home
+        before = random_state() if inside else None
+        watch = Watch()
         try:
             value = self.func(*args, **kwargs)
         finally:
-            _current.reset(token)
-        message = seen.report()
-        message["seconds"] = time.perf_counter() - started
-        message["worker"] = f"{os.uname().nodename}:{os.getpid()}"
-        return MARK, message, value
+            report = watch.end()
+        report["inside"] = inside
+        if inside and random_state() != before:
+            report["unsure"].append("it moved the random state of the notebook")
+        return MARK, report, value
 
     # Engines that keep pickled callables know one by its hash.
     def __eq__(self, other: object) -> bool:
@@ -358,33 +388,78 @@ class Returning:
     def __hash__(self) -> int:
         return hash(("returning", id(self.func)))
 
+
+class Several:
+    """Calls one function after another, as one task of the engine."""
+
+    def __call__(self, calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+        return [func(*args) for func, args in calls]
+
     def __reduce__(self) -> tuple[Any, ...]:
         import operator
 
-        return operator.call, (_returning, self.func)
+        return operator.call, (_Loader("Several"),)
+
+
+class Traced(_Wrapper):
+    """A task of Dask: its report goes to the client as an event named by ``ident``."""
+
+    def __init__(self, func: Callable[..., Any], ident: str) -> None:
+        super().__init__(func, ident)
+        self.ident = ident
+        if inspect.iscoroutinefunction(func):
+            # distributed's own test for "run me on the event loop".
+            self.__tornado_coroutine__ = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if inspect.iscoroutinefunction(self.func):
+            return self._wait(args, kwargs)
+        watch = Watch()
+        try:
+            return self.func(*args, **kwargs)
+        finally:
+            self._send(watch.end())
+
+    async def _wait(self, args: Any, kwargs: Any) -> Any:
+        watch = Watch()
+        try:
+            return await self.func(*args, **kwargs)
+        finally:
+            self._send(watch.end())
+
+    def _send(self, report: dict[str, Any]) -> None:
+        report["ident"] = self.ident
+        try:
+            from distributed.worker import get_worker
+
+            worker = get_worker()
+        except (ImportError, ValueError):
+            LOCAL[self.ident] = report
+            return
+        worker.log_event(TOPIC, report)
 
 
 class _Loader:
-    """Pickles as an expression that makes this module out of its own text, and gives a class of it."""
+    """Pickles as an expression that makes this module out of its own text, and takes a class of it."""
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return eval, (_EXPRESSION + self.wanted, {"text": TEXT, "name": NAME})
+        return eval, (_EXPRESSION, {"text": TEXT, "name": NAME, "wanted": self.wanted})
 
 
 _EXPRESSION = (
-    "(lambda sys, zlib, types: (sys.modules.get(name) or (lambda module: ("
+    "(lambda sys, zlib, types: getattr(sys.modules.get(name) or (lambda module: ("
     "module.__dict__.update(TEXT=text, NAME=name), "
     "exec(compile(zlib.decompress(text), name, 'exec'), module.__dict__), "
-    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name))))"
-    "(__import__('sys'), __import__('zlib'), __import__('types'))."
+    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name)), wanted))"
+    "(__import__('sys'), __import__('zlib'), __import__('types'))"
 )
-_loader = _Loader("Traced")
-_returning = _Loader("Returning")
 
 if "TEXT" not in globals():
     with open(__file__, "rb") as _source:
         TEXT = zlib.compress(_source.read(), 9)
     NAME = "_nbrewind_" + hashlib.blake2b(TEXT, digest_size=8).hexdigest()
+    # Forked children and threads find this very module where the text would make another.
+    sys.modules.setdefault(NAME, sys.modules[__name__])

@@ -17,6 +17,7 @@ dask: Any = _dask
 client: Any = _client
 Client: Any = _client.Client
 Future: Any = _client.Future
+as_completed: Any = _client.as_completed
 Cluster: Any = _cluster.Cluster
 LLGExpr: Any = _expressions.LLGExpr
 HLGExpr: Any = _expressions.HLGExpr

@@ -175,7 +175,7 @@ class Reader:
         return order
 
     def _item(self, key: Key, spec: GraphNode) -> tuple[Item, list[Key]]:
-        item = Item(key, spec, name=_label(key))
+        item = Item(key, spec, name=_label(key, spec))
         found: dict[Key, int] = {}
         try:
             item.base, item.user = self.base(spec, found)
@@ -222,10 +222,11 @@ class Reader:
         leaves = {TaskRef: leaf, GraphNode: leaf}
         if spec.has_subgraph():
             digest, user = self._fused(spec, leaf)
-        elif isinstance(spec, NestedContainer):
-            digest, user = self.context.identify_code(type(spec), spec.args, None, leaves=leaves)
         else:
-            digest, user = self.context.identify_code(spec.func, spec.args, spec.kwargs, leaves=leaves)
+            container = isinstance(spec, NestedContainer)
+            func, kwargs = (type(spec), None) if container else (spec.func, spec.kwargs)
+            identity = self.context.identity(func, spec.args, kwargs, leaves=leaves)
+            digest, user = identity.key, identity.user
         return digest, user or reached
 
     def _fused(self, spec: Task, leaf: Callable[[Any], str]) -> tuple[Digest, bool]:
@@ -275,6 +276,8 @@ def ordered_keys(expr: Any, keys: Iterable[Key]) -> list[Key]:
     return list(dict.fromkeys(first)) + sorted(left - set(first), key=str)
 
 
-def _label(key: Key) -> str:
+def _label(key: Key, spec: Any) -> str:
+    """What people call a task: its function, else what Dask's key begins with."""
+    name = getattr(spec.func, "__name__", "") if type(spec) is Task and not spec.has_subgraph() else ""
     text = key[0] if isinstance(key, tuple) and key else key
-    return str(text).rsplit("-", 1)[0][:80]
+    return str(name or str(text).rsplit("-", 1)[0])[:80]

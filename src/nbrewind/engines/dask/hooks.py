@@ -9,6 +9,7 @@ complete the picture.  Names that a notebook has imported already (``wait``,
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,7 @@ def install(context: TaskContext) -> None:
     _patch(Client, "_close", _drained(Client._close))
     _patch(Client, "_shutdown", _drained(Client._shutdown))
     _patch(Cluster, "close", _close_cluster(Cluster.close))
+    _patch(dasklib.as_completed, "update", _in_order(dasklib.as_completed.update))
     _record_calls()
     finder = _find_client(dasklib.client._get_global_client)
     _patch(dasklib.client, "_get_global_client", finder)
@@ -117,7 +119,7 @@ def item_of(future: Any) -> Item | None:
 
 def _graph_to_futures(self: Any, expr: Any, keys: Any, *args: Any, **options: Any) -> Any:
     runtime = runtime_of(self)
-    inside = getattr(thread_state, "key", None) is not None or not _context
+    inside = getattr(thread_state, "key", None) is not None or not _context or not _context[-1].active
     if runtime is None or inside or args or options.get("actors"):
         if runtime is not None:
             runtime.connect()
@@ -205,6 +207,20 @@ def _scatter(original: Callable[..., Any]) -> Any:
             item.settled.set()
             runtime.items[future.key] = item
         return result
+
+    return _named(call, original)
+
+
+def _in_order(original: Callable[..., Any]) -> Any:
+    """Give served futures to ``as_completed`` in the order in which their tasks were completed."""
+
+    def completed(future: Any) -> float:
+        item = item_of(future) if isinstance(future, Future) else None
+        entry = item.entry if item is not None and item.fate == "served" else None
+        return math.inf if entry is None else entry.created
+
+    def call(self: Any, futures: Any) -> Any:
+        return original(self, sorted(futures, key=completed))
 
     return _named(call, original)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from nbrewind.engines.dask.graph import Item, content_key, shape_key
 from nbrewind.errors import MissingObject, NotStorable
-from nbrewind.model import FileState, TaskEntry
+from nbrewind.model import TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.context import CellTasks, TaskContext
-from nbrewind.tasks.reports import files_of
+from nbrewind.tasks.reports import entry as described_entry
+from nbrewind.tasks.reports import trace
 
 SHAPE = "shape"
 """Engine name of index rows: they say that the log knows a task of this shape."""
@@ -30,35 +31,17 @@ def write(
     content = content_key(item)
     if content is None or item.deep is None:
         return
-    reads: dict[str, FileState] = {}
-    outputs: dict[str, FileState] = {}
-    for source in sources:
-        report = reports.get(source.ident)
-        if report is None:
-            if source.ident and not error:
-                cell.notes.setdefault(f"task {item.name} is not stored: a worker sent no report")
-                return
-            continue
-        try:
-            read, kept = files_of(context, report)
-        except NotStorable as problem:
-            cell.notes.setdefault(f"task {item.name} is not stored: {problem}")
-            return
-        reads.update(read)
-        outputs.update(kept)
+    wanted = [source for source in sources if source.ident]
+    found = [reports[source.ident] for source in wanted if source.ident in reports]
+    if len(found) < len(wanted) and not error:
+        cell.notes.setdefault(f"task {item.name} is not stored: a worker sent no report")
+        return
+    seen = trace(context, found)
+    if seen.refusal:
+        cell.notes.setdefault(f"task {item.name} is not stored: {seen.refusal}")
+        return
     own = reports.get(item.ident) or {}
-    entry = TaskEntry(
-        content,
-        item.name,
-        "",
-        files=reads,
-        outputs=outputs,
-        error=error,
-        seconds=own.get("seconds", 0.0),
-        created=time.time(),
-        worker=own.get("worker", ""),
-        engine="dask",
-    )
+    entry = described_entry(content, item.name, "dask", seen, own, error=error, created=time.time())
     tickets = [item.ticket or context.claim(content, cell)]
     if item.deep_ticket is not None:
         tickets.append(item.deep_ticket)

@@ -1,6 +1,6 @@
-"""A small driver for tests: runs cells of Dask code as a kernel would, in one process.
+"""A small driver for tests of engines: runs cells as a kernel would, in the test's own process.
 
-Each session is a fresh namespace under ``__main__``'s name on a shared task store.
+Each life is a fresh namespace under ``__main__``'s name on a shared task store.
 Tasks count their executions by appending to files in a folder, so the log under test
 takes no part in the counting.
 """
@@ -12,8 +12,6 @@ import os
 import sys
 import types
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +66,6 @@ class Notebook:
         return Counter({name: (self.counts / name).stat().st_size for name in os.listdir(self.counts)})
 
     def forget_counts(self) -> None:
+        """Begin to count anew."""
         for path in self.counts.iterdir():
             path.unlink()
-
-
-@contextmanager
-def closing(notebook: Notebook) -> Iterator[Notebook]:
-    """Close every client and cluster that the notebook's names hold."""
-    try:
-        yield notebook
-    finally:
-        for value in list(notebook.space.values()):
-            close = getattr(value, "close", None)
-            if type(value).__module__.startswith("distributed") and close is not None:
-                close()
