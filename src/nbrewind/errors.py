@@ -47,6 +47,10 @@ class MissingObject(StoreError):
     """An object named by the catalog is absent or damaged: its users are misses."""
 
 
+class PackageError(StoreError):
+    """A package is damaged, breaks the rules, or cannot be written."""
+
+
 class RefusedError(NBRewindError):
     """Stopped for the user's safety: untrusted values, secrets."""
 

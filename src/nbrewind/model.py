@@ -200,6 +200,8 @@ class Run:
     """Paths touched, as the first toucher found them: the start world."""
     left: dict[str, FileState] = field(default_factory=dict)
     """The same paths as the run last left them."""
+    inputs: dict[str, FileState] = field(default_factory=dict)
+    """Inputs that a package describes and does not hold: where nothing lies at a path, they count."""
     environment: Digest = ""
     status: str = "running"
 
@@ -229,6 +231,40 @@ class TaskEntry:
     """Peak memory of the worker's process in bytes, up to the end of the task."""
     variables: dict[str, Digest] = field(default_factory=dict)
     """Environment variables that the task was seen to read, by what the notebook had in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One installed distribution."""
+
+    name: str
+    version: str
+    url: str = ""
+    """Where it came from if not from an index: a repository or an archive, without credentials."""
+    hash: str = ""
+    """Of that archive (``sha256=...``), or the commit of that repository."""
+    local: str = ""
+    """``editable`` or ``folder``: it came from this machine, and its version says little."""
+    content: Digest = ""
+    """Of the Python files of such a one."""
+    subfolder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a run ran in (R13)."""
+
+    python: str
+    implementation: str
+    system: str
+    machine: str
+    libc: str
+    kind: str
+    """``conda``, ``venv`` or ``system``."""
+    hash_seed: str
+    features: tuple[str, ...] = ()
+    """Vector instructions of the processor: libraries choose their code by these."""
+    distributions: tuple[Distribution, ...] = ()
 
 
 @dataclass(slots=True)

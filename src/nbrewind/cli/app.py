@@ -7,7 +7,24 @@ from typing import Annotated
 import typer
 
 import nbrewind
-from nbrewind.cli import audit, check, clear, demo, diff, gc, kernels, log, plan, repeat, report, show, stats
+from nbrewind.cli import (
+    audit,
+    check,
+    clear,
+    demo,
+    diff,
+    gc,
+    kernels,
+    log,
+    pack,
+    plan,
+    repeat,
+    report,
+    show,
+    stats,
+    unpack,
+    verify,
+)
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -46,6 +63,12 @@ def _root(
     """Audit a notebook once, repeat it in milliseconds."""
 
 
-for _module in (audit, repeat, plan, log, show, diff, report, stats, check, gc, clear, demo):
+_VERBS = (
+    *(audit, repeat, plan, log, show, diff, report, stats),
+    *(pack, unpack, verify),
+    *(check, gc, clear, demo),
+)
+
+for _module in _VERBS:
     _module.register(app)
 app.add_typer(kernels.app, name="kernels")

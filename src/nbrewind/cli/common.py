@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -31,6 +32,16 @@ StoreOption = Annotated[
 PlaceArgument = Annotated[
     Path | None,
     typer.Argument(metavar="[STORE|NOTEBOOK]", help="A store's folder, or a notebook whose store is meant."),
+]
+PackageArgument = Annotated[
+    Path, typer.Argument(metavar="PACKAGE", help="A package: a folder or a zip file.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Load values of a package from elsewhere without a signature.")
+]
+MaxSizeOption = Annotated[
+    str | None,
+    typer.Option("--max-size", metavar="SIZE", help="How much a package may unpack to: 500M, 80G."),
 ]
 OutOption = Annotated[
     Path | None,
@@ -129,6 +140,31 @@ def open_existing(path: Path) -> Store:
     from nbrewind.store import Store
 
     return Store.open(path, create=False, readonly=True)
+
+
+_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def bytes_of(text: str | None, option: str) -> int | None:
+    """An amount of bytes with a unit, None where none was given.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return None if text is None else amount(text, _BYTES, option)
+
+
+def amount(text: str, units: dict[str, int], option: str) -> int:
+    """A number with a unit.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"(\d+)([a-zA-Z]?)", text)
+    if match is None or match[2] not in units:
+        known = ", ".join(unit for unit in units if unit)
+        raise UsageError(f"{option} is a number with a unit ({known}), not {text!r}.")
+    return int(match[1]) * units[match[2]]
 
 
 def check_env_rule(rule: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Annotated
 
@@ -13,6 +12,8 @@ from nbrewind.cli.common import (
     JsonOption,
     PlaceArgument,
     StoreOption,
+    amount,
+    bytes_of,
     place_of_store,
     print_json,
     verb,
@@ -27,7 +28,6 @@ Examples:
 """
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def gc(
@@ -55,7 +55,7 @@ def gc(
     if yes and dry_run:
         raise UsageError("--yes deletes and --dry-run does not: give one of them.")
     before = time.time() - amount(older_than, _SECONDS, "--older-than") if older_than else 0.0
-    budget = amount(keep_bytes, _BYTES, "--keep-bytes") if keep_bytes else None
+    budget = bytes_of(keep_bytes, "--keep-bytes")
     path = place_of_store(place, store)
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
@@ -96,19 +96,6 @@ def gc(
     if not yes and any(counts.values()):
         print("Nothing was deleted; do it with --yes.")
     return OK
-
-
-def amount(text: str, units: dict[str, int], option: str) -> int:
-    """A number with a unit.
-
-    Raises:
-        UsageError: it is none.
-    """
-    match = re.fullmatch(r"(\d+)([a-zA-Z]?)", text)
-    if match is None or match[2] not in units:
-        known = ", ".join(unit for unit in units if unit)
-        raise UsageError(f"{option} is a number with a unit ({known}), not {text!r}.")
-    return int(match[1]) * units[match[2]]
 
 
 def register(app: typer.Typer) -> None:

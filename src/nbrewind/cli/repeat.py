@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,22 +11,27 @@ from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
     KernelOption,
-    NotebookArgument,
+    MaxSizeOption,
     OutOption,
     StoreOption,
+    TrustOption,
     UntilOption,
     verb,
 )
+from nbrewind.errors import UsageError
 
 _EXAMPLE = """\b
 Examples:
   nbrewind repeat analysis.ipynb
   nbrewind repeat analysis.ipynb --until tag:plots --force 3 -o executed.ipynb
+  nbrewind repeat paper.zip --trust --engine none
 """
 
 
 def repeat(
-    notebook: NotebookArgument,
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK|PACKAGE", help="A notebook (.ipynb), or a package of one.")
+    ],
     out: OutOption = None,
     until: UntilOption = None,
     force: Annotated[
@@ -43,9 +49,14 @@ def repeat(
         str,
         typer.Option("--env", metavar="RULE", help="Which package versions fit: exact, compatible or any."),
     ] = "compatible",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Restore values of a package from elsewhere without a signature.")
-    ] = False,
+    trust: TrustOption = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            "--into", metavar="DIR", help="Of a package: the new folder to work in; default NAME-repeat."
+        ),
+    ] = None,
+    max_size: MaxSizeOption = None,
     kernel: KernelOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -53,10 +64,21 @@ def repeat(
 ) -> int:
     """Run NOTEBOOK again: cells whose inputs did not change are restored, the others run.
 
+    A PACKAGE is verified and unpacked first, and is repeated only with --trust or a known signature.
+
     Cells without a record are executed and recorded, so this verb is enough for daily work.
     """
     from nbrewind.cli.running import Request, run
+    from nbrewind.package.layout import is_package
 
+    if is_package(notebook):
+        from nbrewind.cli.packages import open_package
+
+        if store is not None:
+            raise UsageError("A package brings its own store: --store is for notebooks.")
+        notebook = open_package(notebook, into, trust=trust, required=True, max_size=max_size).notebook
+    elif into is not None or max_size is not None:
+        raise UsageError("--into and --max-size are for packages.")
     return run(
         Request(
             "repeat",

@@ -324,6 +324,7 @@ class Session:
         report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]
         report.writes = written_names(record.delta)
         report.warnings += [*record.notes, *self.process.notes]
+        report.warnings += self.process.start.lacking({**record.trace.probes, **record.trace.files})
         self.process.notes.clear()
         report.outputs_equal = self._compare_outputs(record)
         return report

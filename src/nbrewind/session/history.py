@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import uuid
 from dataclasses import replace
 
+import msgspec
+
 from nbrewind.errors import NBRewindError
+from nbrewind.flow import installed
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellReport, Commit, Delta, FileState, Record, Run, State
 from nbrewind.plan.algebra import apply_delta
@@ -31,7 +33,8 @@ class History:
             parent=self.previous.id if self.previous is not None else "",
             found=dict(self.previous.found) if self.previous is not None else {},
             left=dict(self.previous.left) if self.previous is not None else {},
-            environment=hash_parts(platform.python_version()),
+            inputs=dict(self.previous.inputs) if self.previous is not None else {},
+            environment=store.put(msgspec.json.encode(installed.environment())),
         )
         self.commits: list[tuple[Commit, Record, State]] = []
         self._unrecorded: list[tuple[int, Delta]] = []

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nbrewind import rules
@@ -34,6 +34,7 @@ class StartWorld:
         self.root = str(root)
         self.found = dict(run.found)
         self.left = dict(run.left)
+        self.described = dict(run.inputs)
         self.digest_file = digest_file
         self.environment = environment
         self.ignored: set[str] = set()
@@ -59,9 +60,19 @@ class StartWorld:
         """What a path held in the start world."""
         left = self.left.get(path)
         if left is None or not rules.on("R6"):
-            return self.disk(path, content=content)
+            now = self.disk(path, content=content)
+            return self.described.get(path, now) if now.kind == "absent" else now
         now = self.disk(path)
         return self.found[path] if equal(now, left) else now
+
+    def lacking(self, touched: Iterable[str]) -> list[str]:
+        """What to say of inputs that a cell wanted, and that a package only described."""
+        return [
+            f"it needs {key} ({self.described[key].size} bytes), which the package describes and does not "
+            "hold: put it there, or see data/data.yml of the package for where to get it"
+            for key in touched
+            if key in self.described and self.disk(key, content=False).kind == "absent"
+        ]
 
     def listing(self, path: str, files: dict[str, FileState]) -> str:
         """Digest of a folder's names, leftovers taken out and the state's files laid over it."""
@@ -72,7 +83,7 @@ class StartWorld:
             names = set()
         prefix = "" if path == "." else path + "/"
         overlay: dict[str, FileState] = {}
-        for key in self.left:
+        for key in (*self.described, *self.left):
             if key not in files:
                 overlay[key] = self.file(key, content=False)
         overlay.update(files)
