@@ -15,6 +15,7 @@ from nbrewind.report.dataflow import flow_of, headline, imported_names
 from nbrewind.report.html.facts import family
 from nbrewind.report.html.page import page
 from nbrewind.store import Store
+from nbrewind.values.images import references
 from support.history import Did, add_run, new_store, shown, stream
 
 NOTEBOOK = "/somewhere/x.ipynb"
@@ -187,7 +188,7 @@ def edited(store: Store) -> str:
             *cells("scale = 4", *(one.source for one in STORY[1:])),
         ],
     )
-    return page(book, store)
+    return page(book, store, references)
 
 
 def test_the_page_stands_alone_and_says_what_happened(store: Store) -> None:
@@ -221,7 +222,7 @@ def test_the_facts_of_all_runs_are_in_the_page(store: Store) -> None:
 def test_a_store_without_runs_gives_a_page_with_the_notebook(store: Store) -> None:
     saved = ({"output_type": "stream", "name": "stdout", "text": "saved"},)
     book = gather(store, title="x", label=NOTEBOOK, cells=[Cell("a", 0, "code", "x", saved)])
-    text = page(book, store)
+    text = page(book, store, references)
     assert "no run of this notebook" in text and "saved" in text
 
 
@@ -231,5 +232,5 @@ def test_damage_is_no_reason_not_to_look(store: Store) -> None:
     store.objects.path(record.outputs).write_bytes(b"spoilt")
     store.close()
     again = Store.open(store.path, create=False, readonly=True)
-    text = page(gather(again, title="x", label=NOTEBOOK), again)
+    text = page(gather(again, title="x", label=NOTEBOOK), again, references)
     assert "gen" in text and "alert" not in text

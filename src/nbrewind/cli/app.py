@@ -14,6 +14,7 @@ from nbrewind.cli import (
     demo,
     diff,
     gc,
+    graph,
     kernels,
     log,
     pack,
@@ -64,7 +65,7 @@ def _root(
 
 
 _VERBS = (
-    *(audit, repeat, plan, log, show, diff, report, stats),
+    *(audit, repeat, plan, log, show, diff, graph, report, stats),
     *(pack, unpack, verify),
     *(check, gc, clear, demo),
 )

@@ -44,13 +44,14 @@ def report(
     """
     from nbrewind.report.book import gather
     from nbrewind.report.html.page import page
+    from nbrewind.values.images import references
 
     cells = notebook_cells(notebook)
     target = out or notebook.with_suffix(".report.html")
     opened = open_existing(store_path(notebook, store))
     try:
         book = gather(opened, title=notebook.name, label=str(full_path(notebook)), cells=cells, limit=runs)
-        text = page(book, opened)
+        text = page(book, opened, references)
     finally:
         opened.close()
     try:

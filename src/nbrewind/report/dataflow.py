@@ -8,6 +8,7 @@ them out.
 from __future__ import annotations
 
 import ast
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from nbrewind.model import Record, Root, Version
 from nbrewind.report.book import Step
 
 Kind = Literal["name", "import", "file", "setting"]
+
+MANY = 4
+"""Files of one folder that one cell reads are told together from this number on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +121,34 @@ def flow_of(steps: Sequence[Step], indices: dict[str, int] | None = None) -> Flo
         if step.record is None:
             continue
         if last[step.key] == position:
-            for source, item in writers.feeds(step.record):
+            for source, items in _by_source(writers.feeds(step.record)).items():
                 if source.startswith("file:"):
                     files.setdefault(source, Node(source, "file", source.removeprefix("file:")))
-                if source == step.key:
-                    continue
-                edge = edges.setdefault((source, step.key), Edge(source, step.key))
-                if item not in edge.items:
-                    edge.items.append(item)
+                if source != step.key:
+                    edges[source, step.key] = Edge(source, step.key, items)
         writers.wrote(step.key, step.record)
     return Flow([*files.values(), *nodes.values()], list(edges.values()))
+
+
+def _by_source(feeds: Iterable[tuple[str, Item]]) -> dict[str, list[Item]]:
+    """Items of each source once; many files of one folder are told as one."""
+    found: dict[str, dict[Item, None]] = {}
+    folders: dict[tuple[str, str], list[Item]] = {}
+    for source, item in feeds:
+        if item.kind == "file":
+            outside = source.startswith("file:")
+            folders.setdefault(("" if outside else source, posixpath.dirname(item.label)), []).append(item)
+        else:
+            found.setdefault(source, {})[item] = None
+    for (source, folder), members in folders.items():
+        paths = list(dict.fromkeys(members))
+        if len(paths) >= MANY:
+            label = f"{folder or '.'}/ ({len(paths)} files)"
+            found.setdefault(source or f"file:{label}", {})[Item("file", label)] = None
+            continue
+        for item in paths:
+            found.setdefault(source or f"file:{item.label}", {})[item] = None
+    return {source: list(items) for source, items in found.items()}
 
 
 class _Writers:

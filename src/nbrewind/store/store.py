@@ -132,6 +132,16 @@ class Store(Ledger):
             or (self._scratch is not None and self._scratch.has(digest))
         )
 
+    def size(self, digest: Digest) -> int | None:
+        """The bytes of an object; None where it is absent."""
+        waiting = self._waiting.get(digest)
+        if waiting is not None:
+            return len(waiting)
+        for place in (self._scratch, self.objects):
+            if place is not None and (found := place.size(digest)) is not None:
+                return found
+        return None
+
     def verify(self, digest: Digest) -> bool:
         """Whether an object is there and whole.  Reads it; the first time costs its size."""
         if digest in self._waiting or (self._scratch is not None and self._scratch.has(digest)):

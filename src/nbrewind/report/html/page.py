@@ -15,10 +15,13 @@ from pathlib import Path
 import nbrewind
 from nbrewind.report.book import Book, messages
 from nbrewind.report.dataflow import flow_of
+from nbrewind.report.drawing import STYLE
+from nbrewind.report.html import panels as panels_of
 from nbrewind.report.html.cells import cells_html
 from nbrewind.report.html.facts import facts
 from nbrewind.report.html.outputs import Budget, outputs_html
 from nbrewind.report.html.overview import rail, runs, summary
+from nbrewind.report.storage import References, storage
 from nbrewind.store import Store
 
 _HERE = Path(__file__).parent
@@ -26,20 +29,26 @@ OUTPUT_BYTES = 24_000_000
 """How much the outputs of all runs together may add to the page."""
 
 
-def page(book: Book, store: Store) -> str:
-    """The report of a notebook."""
+def page(book: Book, store: Store, references: References) -> str:
+    """The report of a notebook; ``references`` names the blocks of an image (``values.images``)."""
     budget = Budget(OUTPUT_BYTES)
     first, others = _outputs(book, store, budget)
     numbers = {cell.key: cell.index for cell in book.cells if cell.kind == "code"}
     flow = flow_of(book.runs[0].steps if book.runs else (), numbers).without_faint()
+    stored = storage(book, store, references)
     panels = {
         "cells": ("Cells", f'<div class="notebook">{cells_html(book, flow, first)}</div>'),
+        "flow": ("Data-flow", panels_of.flow_panel(flow)),
+        "tasks": ("Tasks", panels_of.tasks_panel(book)),
+        "changes": ("Changes", panels_of.changes_panel(book)),
+        "storage": ("Storage", panels_of.storage_panel(book, stored, store.stats()["bytes"])),
+        "environment": ("Environment", panels_of.environment_panel(book)),
     }
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     return _FRAME.format(
         title=escape(book.title),
         policy=_policy(script),
-        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        style=(_HERE / "page.css").read_text(encoding="utf-8") + STYLE,
         summary=summary(book),
         runs=runs(book),
         rail=rail(book),
