@@ -158,6 +158,10 @@ def _opaque(reason: str) -> walks.Handler:
             walk.text(b"@", f"{found[0]}:{found[1]}")
             walk.module_dep(found[0])
             return
+        handle = walk.world.handle(obj) if walk.world is not None else None
+        if handle is not None:
+            walk.handle(obj, handle)
+            return
         if reason.endswith("running frame"):
             walk.finaliser = True
         walk.stop(obj, reason)

@@ -157,7 +157,7 @@ class Recorder:
         running.seen, running.values = cell, values
         flags = list(cell.flags)
         private = NEVER in running.tags
-        notes = [*cell.notes, *self._take_in_unseen(files, before)]
+        notes = [*cell.notes, *self.tasks.notes(), *self._take_in_unseen(files, before)]
         own_result = f"_{count}"
         has_result = own_result in values
         aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}

@@ -18,13 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from nbrewind.errors import NotStorable, StoreError
+from nbrewind.errors import MissingObject, NotStorable, StoreError
 from nbrewind.flow.code import hash_bytes, hash_parts
 from nbrewind.flow.names import is_library_path
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.files import MARK, FileDigests
 from nbrewind.tasks.identity import CodeCache, Identity, Leaf, walked
+
+TOLD = 5
+"""Notes on the tasks of one cell that are told; the rest are counted."""
 
 
 class TaskStore(Protocol):
@@ -150,6 +153,13 @@ class TaskContext:
                 p: s for p, s in self.cell.reads.items() if s.kind != "dir" and not s.digest.startswith(MARK)
             }
             return reads, dict(self.cell.outputs)
+
+    def notes(self) -> list[str]:
+        """What is to be told of the last cell's tasks so far, the first few of it."""
+        with self._lock:
+            said = list(self.cell.notes)
+        more = [f"and {len(said) - TOLD} more notes on tasks"] if len(said) > TOLD else []
+        return said[:TOLD] + more
 
     # -- identity ---------------------------------------------------------------------
 
@@ -280,6 +290,17 @@ class TaskContext:
             NotStorable: it cannot be built in this process.
         """
         return payload.loads(self.store.get(entry.result), self.namespace)
+
+    def recalled(self, key: Digest, occurrence: int) -> tuple[Ticket, TaskEntry, Any] | None:
+        """The task of a future that an earlier run left, with its result; None if it cannot be had."""
+        entries = [e for e in reversed(self.store.tasks(key)) if e.result and not e.error]
+        entries.sort(key=lambda e: (e.occurrence != occurrence, bool(self.changed(e))))
+        for entry in entries:
+            try:
+                return Ticket(key, occurrence, CellTasks()), entry, self.load(entry)
+            except (MissingObject, NotStorable):
+                continue
+        return None
 
     def holds(self, keys: Sequence[Digest]) -> tuple[list[str], list[Digest]]:
         """For planning: files changed under these tasks, and keys without a usable entry.

@@ -32,13 +32,15 @@ class Submission:
         self.ticket: Ticket | None = None
         """None where the task has no identity: then it just runs."""
         self.entry: TaskEntry | None = None
+        """The task's entry: the one it was served from, or the one that it left."""
+        self._served = False
         self.result: Any = None
         """What a served task gives."""
 
     @property
     def served(self) -> bool:
         """Whether the log has the result."""
-        return self.entry is not None
+        return self._served
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -50,7 +52,7 @@ class Submission:
 
     def show(self) -> None:
         """Print again what a served task printed, where the engine shows it in the notebook."""
-        if self.entry is not None:
+        if self._served and self.entry is not None:
             for stream, text in ((sys.stdout, self.entry.stdout), (sys.stderr, self.entry.stderr)):
                 if text:
                     stream.write(text)
@@ -69,7 +71,7 @@ class Submission:
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
             return value
         entry = reports.entry(self.ticket.key, self.name, self.engine, found, report, created=time.time())
-        self.context.add([self.ticket], entry, value)
+        self.entry = self.context.add([self.ticket], entry, value)
         return value
 
     def failed(self, error: BaseException) -> None:
@@ -142,7 +144,7 @@ def begin(
         except (MissingObject, NotStorable):
             entry = None
     if entry is not None and context.serve(entry, task.cell):
-        task.entry = entry
+        task.entry, task._served = entry, True
     else:
         context.count_run(task.cell)
     return task

@@ -19,6 +19,7 @@ import stat
 import sys
 import threading
 import time
+import types
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -204,7 +205,7 @@ def _hook(event: str, args: Any) -> None:
     if event not in _EVENTS:
         return
     seen = _current.get()
-    if seen is None:
+    if seen is None or _is_own_work():
         return
     token = _current.set(None)
     try:
@@ -213,6 +214,21 @@ def _hook(event: str, args: Any) -> None:
         seen.unsure.append(f"what it did by {event} is not known")
     finally:
         _current.reset(token)
+
+
+def _is_own_work() -> bool:
+    """Whether nbrewind itself opens a file: in the notebook's process it keeps and loads values meanwhile."""
+    if "nbrewind.flow" not in sys.modules:
+        return False
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_OWN):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_OWN = ("nbrewind.flow.", "nbrewind.store.", "nbrewind.values.", "nbrewind.session.memory")
 
 
 def _opened(seen: Seen, args: Any) -> None:
@@ -342,8 +358,11 @@ class Watch:
 
 def random_state() -> Any:
     """The states of the generators that everybody in a process shares."""
-    numpy = sys.modules.get("numpy.random")
-    return random.getstate(), repr(numpy.get_state()) if numpy is not None else ""
+    # By the generators themselves: a notebook's kernel takes note of who asks the modules.
+    numpy: Any = sys.modules.get("numpy.random")
+    theirs = numpy.random_sample.__self__.get_state() if numpy is not None else ("", b"", 0)
+    ours: Any = random.random
+    return ours.__self__.getstate(), theirs[0], bytes(theirs[1]), theirs[2:]
 
 
 class _Wrapper:

@@ -7,34 +7,14 @@ back finished, from the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
 from typing import Any
 
 from nbrewind.engines.dask import hooks, lazy, recipes, record
 from nbrewind.engines.dask.dasklib import Client, Cluster, Future
 from nbrewind.engines.dask.graph import Item
 from nbrewind.errors import NotStorable
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """How objects of one type are described and made again."""
-
-    kind: str
-    describe: Callable[[Any], dict[str, Any] | None]
-    """A JSON-able recipe; None where there is none, which makes the object opaque."""
-    rebuild: Callable[[dict[str, Any]], Any]
-    """The object again, unconnected; NotStorable if that is impossible here."""
-    version: Callable[[Any], str | None] | None = None
-    """What the object counts as in a digest; None: the identity of its creating call."""
-    closed: Callable[[Any], bool] | None = None
-    """Whether the object was closed: then it comes back closed, and nothing starts for it."""
-
-    def __call__(self, obj: Any) -> tuple[str, dict[str, Any]] | None:
-        """``(kind, recipe)`` of an object, None where it has no recipe."""
-        recipe = self.describe(obj)
-        return None if recipe is None else (self.kind, recipe)
+from nbrewind.tasks.handles import Handle
 
 
 def handles() -> dict[type, Any]:
@@ -139,11 +119,14 @@ def _remember(obj: Any, recipe: dict[str, Any]) -> None:
 
 
 def future_version(future: Any) -> str | None:
-    """A future counts by its result's digest once known, else by the key of its task."""
-    try:
-        return hooks.future_text(future)
-    except NotStorable:
+    """A future counts by its result's digest once known; one whose result is open is like no other.
+
+    By its task alone it must not count: what the task reads may change while its key does not.
+    """
+    item = hooks.item_of(future)
+    if item is None or item.deep is None:
         return None
+    return item.digest or uuid.uuid4().hex
 
 
 def describe_future(future: Any) -> dict[str, Any] | None:

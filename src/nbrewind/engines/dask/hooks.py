@@ -103,12 +103,15 @@ def _patch(owner: Any, name: str, value: Any) -> None:
 
 
 def future_text(future: Any) -> str:
-    """How a future counts in an identity: by its result once known, else by its task."""
+    """How a future counts in an identity: by its result.
+
+    Raises:
+        NotStorable: that is not known yet, or the log does not know the task.
+    """
     item = item_of(future)
-    text = (item.digest or item.deep) if item is not None else None
-    if text is None:
-        raise NotStorable(f"the future {future.key!r} was not made by a task that the log knows")
-    return text
+    if item is None or item.digest is None:
+        raise NotStorable(f"the result of the future {future.key!r} is not known to the log yet")
+    return item.digest
 
 
 def item_of(future: Any) -> Item | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbrewind.tasks.adapter import EngineAdapter
 
@@ -28,6 +28,19 @@ class FuturesAdapter(EngineAdapter):
         module = sys.modules.get("nbrewind.engines.futures.hooks")
         if module is not None:
             module.uninstall()
+
+    def handles(self) -> dict[type, Any]:
+        """How pools and futures come back."""
+        from nbrewind.engines.futures import handles, hooks
+
+        return handles.handles(hooks.context_of_kernel())
+
+    def rebuild(self, kind: str, recipe: Any) -> Any:
+        """The pool or future of a recipe."""
+        for handle in self.handles().values():
+            if handle.kind == kind:
+                return handle.rebuild(recipe)
+        return super().rebuild(kind, recipe)
 
     def finish(self, timeout: float | None = None) -> None:
         """Nothing waits: a result is logged before its future is finished."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from nbrewind.engines.futures.kinds import Kind, kind_of
 from nbrewind.engines.futures.mapping import Mapping, mapped
-from nbrewind.engines.futures.relay import finished, in_order, relayed
+from nbrewind.engines.futures.relay import Served, in_order, relayed
 from nbrewind.tasks.context import TaskContext
 from nbrewind.tasks.submission import Submission, begin
 
@@ -62,6 +62,11 @@ def uninstall() -> None:
     _context.clear()
 
 
+def context_of_kernel() -> TaskContext:
+    """The context of the kernel."""
+    return _context[-1]
+
+
 def _hook(cls: Any) -> None:
     for name, make in (("submit", _submit), ("map", _map)):
         original = vars(cls).get(name)
@@ -90,9 +95,9 @@ def _submit(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, fn, *args, **kwargs)
         context, kind = asked
         task = begin(context, fn, args, kwargs, engine=ENGINE, **kind.how(fn, frame))
-        if task.served:
+        if task.entry is not None and task.ticket is not None:
             task.show()
-            return finished(task)
+            return Served(task.ticket, task.entry, task.result)
         return relayed(_quietly(original, self, task.call, *args, **kwargs), task)
 
     return submit

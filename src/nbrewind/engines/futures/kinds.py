@@ -86,6 +86,12 @@ def kind_of(executor: Any, context: TaskContext) -> Kind | None:
     return found
 
 
+def is_started(executor: Any) -> bool:
+    """Whether forked workers of an executor hold a past state of the notebook."""
+    found = _kinds.get(executor)
+    return found is not None and found.started
+
+
 def _setup(executor: Any) -> tuple[Any, ...]:
     """The initialiser of the workers: a hidden input of every task."""
     initializer = getattr(executor, "_initializer", None)

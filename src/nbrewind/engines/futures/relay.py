@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from functools import wraps
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any
 
+from nbrewind.model import Digest, TaskEntry
+from nbrewind.tasks.context import CellTasks, Ticket
 from nbrewind.tasks.submission import Submission
 
 
-class _Served(Future[Any]):
+class Served(Future[Any]):
     """The future of a task that an earlier run completed."""
 
-    def __init__(self, task: Submission) -> None:
+    def __init__(self, ticket: Ticket, entry: TaskEntry, result: Any) -> None:
         super().__init__()
-        self.completed = task.entry.created if task.entry is not None else 0.0
+        self.task = Past(ticket, entry.result_digest)
+        self.completed = entry.created
         self.set_running_or_notify_cancel()
-        self.set_result(task.result)
+        self.set_result(result)
 
 
-def finished(task: Submission) -> Future[Any]:
-    """The future of a served task."""
-    return _Served(task)
+@dataclass(slots=True)
+class Past:
+    """What a future remembers of its task: no more than a recipe needs."""
+
+    ticket: Ticket | None
+    result_digest: Digest = ""
 
 
 def in_order(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -31,9 +38,9 @@ def in_order(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[A
     @wraps(original)
     def as_completed(fs: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
         futures = list(dict.fromkeys(fs))
-        served = [future for future in futures if isinstance(future, _Served)]
+        served = [future for future in futures if isinstance(future, Served)]
         yield from sorted(served, key=lambda future: future.completed)
-        rest = [future for future in futures if not isinstance(future, _Served)]
+        rest = [future for future in futures if not isinstance(future, Served)]
         if rest:
             futures.clear()
             served.clear()
@@ -42,12 +49,13 @@ def in_order(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[A
     return as_completed
 
 
-class _Relay(Future[Any]):
+class Relay(Future[Any]):
     """Stands for the engine's future, whose result has a report beside it."""
 
-    def __init__(self, inner: Any, task: Submission) -> None:
+    def __init__(self, inner: Any, ticket: Ticket) -> None:
         super().__init__()
-        self._inner, self._task = inner, task
+        self._inner = inner
+        self.task = Past(ticket)
 
     def cancel(self) -> bool:
         """Cancel the task itself."""
@@ -57,7 +65,7 @@ class _Relay(Future[Any]):
         """Whether the task itself runs."""
         return not self.done() and bool(self._inner.running())
 
-    def follow(self, inner: Any) -> None:
+    def follow(self, task: Submission, inner: Any) -> None:
         """The engine's future is done: log what it has, then pass it on."""
         if inner.cancelled():
             super().cancel()
@@ -65,13 +73,18 @@ class _Relay(Future[Any]):
             return
         error = inner.exception()
         if error is not None:
-            self._task.failed(error)
+            task.failed(error)
             self.set_exception(error)
+            return
+        value = task.finished(inner.result())
+        if task.entry is not None:
+            self.task.result_digest = task.entry.result_digest
         else:
-            self.set_result(self._task.finished(inner.result()))
+            self.task.ticket = None
+        self.set_result(value)
 
 
-for _cls in (_Served, _Relay):
+for _cls in (Served, Relay):
     _cls.__name__ = _cls.__qualname__ = "Future"
 
 
@@ -79,6 +92,6 @@ def relayed(inner: Any, task: Submission) -> Future[Any]:
     """The future of a task that runs; finishes once its result is logged."""
     if task.ticket is None:
         return inner  # type: ignore[no-any-return]
-    outer = _Relay(inner, task)
-    inner.add_done_callback(outer.follow)
+    outer = Relay(inner, Ticket(task.ticket.key, task.ticket.occurrence, CellTasks()))
+    inner.add_done_callback(partial(outer.follow, task))
     return outer
