@@ -1,7 +1,7 @@
 """Pools and futures that come back in a later run: as a call, and as a result of the log (R4).
 
-A pool whose forked workers hold a past state of the notebook has no recipe: the cells
-that made and used it run again where it is needed.
+An open pool of processes has no recipe: forked workers hold the notebook as it was at the
+pool's first task, so the cells that made and used it run again where it is needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import uuid
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
-from nbrewind.engines.futures import kinds, relay
+from nbrewind.engines.futures import relay
 from nbrewind.errors import NotStorable
 from nbrewind.tasks.context import TaskContext
 from nbrewind.tasks.handles import Handle
@@ -35,7 +35,7 @@ def describe_pool(pool: Any) -> dict[str, Any] | None:
     shut = is_shut(pool)
     if kind is None or pool._initializer is not None:
         return None
-    if kind == "processes" and not shut and (kinds.is_started(pool) or pool._processes):
+    if kind == "processes" and not shut:
         return None
     return {"pool": kind, "workers": pool._max_workers, "shut": shut}
 

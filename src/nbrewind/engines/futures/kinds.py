@@ -18,7 +18,7 @@ from nbrewind.model import Digest
 from nbrewind.tasks.context import TaskContext
 from nbrewind.tasks.modules import module_digest
 
-_STATEFUL = frozenset({"asyncio", "distributed"})
+_OTHERS = frozenset({"asyncio", "distributed"})
 """Packages whose executors are another adapter's."""
 
 
@@ -33,11 +33,6 @@ class Kind:
         """Whether ``map`` of the executor heeds ``chunksize``: thread pools do not."""
         self._era: dict[int, tuple[Any, Digest]] | None = None
         """What functions were when a fork pool got its first task."""
-
-    @property
-    def started(self) -> bool:
-        """Whether forked workers hold a past state of the notebook."""
-        return self._era is not None
 
     def how(self, func: Any, frame: FrameType) -> dict[str, Any]:
         """Arguments for ``submission.begin``: what else changes the result, and whether it is known."""
@@ -78,18 +73,12 @@ _kinds: weakref.WeakKeyDictionary[Any, Kind] = weakref.WeakKeyDictionary()
 
 def kind_of(executor: Any, context: TaskContext) -> Kind | None:
     """What is known of an executor; None if its tasks are another adapter's."""
-    if type(executor).__module__.partition(".")[0] in _STATEFUL:
+    if type(executor).__module__.partition(".")[0] in _OTHERS:
         return None
     found = _kinds.get(executor)
     if found is None or found._context is not context:
         found = _kinds[executor] = Kind(executor, context)
     return found
-
-
-def is_started(executor: Any) -> bool:
-    """Whether forked workers of an executor hold a past state of the notebook."""
-    found = _kinds.get(executor)
-    return found is not None and found.started
 
 
 def _setup(executor: Any) -> tuple[Any, ...]:
