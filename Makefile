@@ -1,6 +1,7 @@
 # Every target makes its own environment and needs nothing but a Python with venv:
 #   make demo                      the demonstration, with python3
 #   make test PYTHON=python3.12    all tests, with another Python
+#   make test-browser              the report page in headless Chromium, with axe
 #   make public                    notebooks of public projects, against plain runs
 #   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
 #   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
@@ -20,10 +21,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-slow fuzz public lint bench clean check-python
+.PHONY: help demo test test-browser test-slow fuzz public lint bench clean check-python
 
 help:
-	@echo "make demo | test | test-slow | fuzz | public | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-browser | test-slow | fuzz | public | lint | bench | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -58,6 +59,20 @@ FUZZ_ARGS ?= --examples 5000
 fuzz: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m tests.fuzz.run $(FUZZ_ARGS)
 
+# Headless Chromium over the report page; npm installs what drives it.
+BROWSER_MODULES := .node-browser
+
+$(BROWSER_MODULES)/.done: tests/browser/package.json
+	mkdir -p $(BROWSER_MODULES)
+	cp tests/browser/package.json $(BROWSER_MODULES)/
+	cd $(BROWSER_MODULES) && npm install --no-audit --no-fund --silent
+	@touch $@
+
+test-browser: $(TEST_ENV)/.done
+	@if ! command -v npm >/dev/null; then echo "skipped: there is no npm here (Debian: apt install npm chromium)"; else \
+	    $(MAKE) --no-print-directory $(BROWSER_MODULES)/.done && \
+	    PYTHONPATH=src:tests $(TEST_ENV)/bin/python -m tests.browser.run --modules $(BROWSER_MODULES) $(BROWSER_ARGS); fi
+
 lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check
 	$(TEST_ENV)/bin/mypy
@@ -79,5 +94,5 @@ bench: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead
 
 clean:
-	rm -rf .venv-demo-* .venv-test-* .venv-public-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .node-browser .venv-demo-* .venv-test-* .venv-public-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

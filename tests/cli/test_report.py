@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cli.conftest import Command, save_book
 from support.history import Did, add_run, new_store, stream
 
@@ -37,3 +39,21 @@ def test_places_that_cannot_be_used_are_named(nbrewind: Command, folder: Path) -
     refused = nbrewind("report", path, "-o", folder / "absent" / "page.html")
     assert refused.code == 3 and "absent" in refused.err
     assert nbrewind("report", folder / "other.ipynb").code == 3
+
+
+def test_a_package_is_shown_without_trust_and_leaves_nothing_behind(
+    nbrewind: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = told(folder)
+    assert nbrewind("pack", path, "-o", "paper.zip").code == 0
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert nbrewind("report", "paper.zip", "-o", "paper.html").code == 0
+    text = (folder / "paper.html").read_text()
+    assert "printed 1" in text and "<h1>x.ipynb</h1>" in text and str(temporary) not in text
+    assert "<- 0: a" in nbrewind("graph", "paper.zip").out
+    assert nbrewind("report", "paper.zip").out.startswith("paper.report.html")
+    assert list(temporary.iterdir()) == []
+    (folder / "broken.zip").write_bytes((folder / "paper.zip").read_bytes()[:200])
+    assert nbrewind("report", "broken.zip").code not in {0, 70}

@@ -16,7 +16,7 @@ from nbrewind.report.html.facts import family
 from nbrewind.report.html.page import page
 from nbrewind.store import Store
 from nbrewind.values.images import references
-from support.history import Did, add_run, new_store, shown, stream
+from support.history import Did, add_run, identity, new_store, shown, stream
 
 NOTEBOOK = "/somewhere/x.ipynb"
 
@@ -75,7 +75,7 @@ def test_the_last_writer_before_a_cell_feeds_it(store: Store) -> None:
 
 
 def test_handles_and_reasons_are_told(store: Store) -> None:
-    version = Version("h", deps=("handle:Client",), summary="Client")
+    version = Version(identity("h"), deps=("handle:Client",), summary="Client")
     add_run(
         store,
         [Did("c = Client()", versions={"c": version}), Did("c.gather()", reads=["c"])],
@@ -228,7 +228,7 @@ def test_a_store_without_runs_gives_a_page_with_the_notebook(store: Store) -> No
 
 def test_damage_is_no_reason_not_to_look(store: Store) -> None:
     add_run(store, STORY, name="aaaa", label=NOTEBOOK)
-    record = store.records("k-gen = (x for x in data)")[0]
+    record = store.records(identity("gen = (x for x in data)"))[0]
     store.objects.path(record.outputs).write_bytes(b"spoilt")
     store.close()
     again = Store.open(store.path, create=False, readonly=True)

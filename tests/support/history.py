@@ -81,7 +81,7 @@ def add_run(
         took = did.seconds if did.took is None else did.took
         now += took
         commit = Commit(
-            f"{name}{index:08x}",
+            identity(f"{run.id} {index}"),
             parent,
             run.id,
             record.id,
@@ -107,18 +107,18 @@ def add_run(
 def record_of(store: Store, did: Did, index: int) -> Record:
     """The record of what a cell did; equal source and results make the same one."""
     outputs = store.put(json.dumps(list(did.outputs)).encode()) if did.outputs else ""
-    versions = {n: Version(f"d-{n}-{did.source}", summary="int 1") for n in did.writes}
-    versions |= {n: Version(f"o-{n}", opaque="a generator", summary="generator") for n in did.opaque}
+    versions = {n: Version(identity(f"{n} {did.source}"), summary="int 1") for n in did.writes}
+    versions |= {n: Version(identity(n), opaque="a generator", summary="generator") for n in did.opaque}
     for task in did.tasks:
         store.add_task(task)
     return Record(
-        digest_of(repr((index, did.source, outputs, did.error, sorted(versions))).encode()),
-        f"k-{did.source}",
+        identity(repr((index, did.source, outputs, did.error, sorted(versions)))),
+        identity(did.source),
         did.source,
         Trace(
-            reads={name: f"d-{name}" for name in did.reads},
+            reads={name: identity(name) for name in did.reads},
             files={path: FileState("file", "f" * 32, 10) for path in did.files_read},
-            ambient=dict.fromkeys(("logging", *did.settings), "x"),
+            ambient=dict.fromkeys(("logging", *did.settings), identity("x")),
             packages=did.packages,
         ),
         Delta(
@@ -130,6 +130,11 @@ def record_of(store: Store, did: Did, index: int) -> Record:
         seconds=did.seconds,
         tasks=tuple(dict.fromkeys(task.key for task in did.tasks)),
     )
+
+
+def identity(text: str) -> str:
+    """A digest as the store's rows have them."""
+    return digest_of(text.encode())
 
 
 def new_store(folder: Path) -> Store:

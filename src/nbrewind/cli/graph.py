@@ -11,15 +11,12 @@ import typer
 from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
-    NotebookArgument,
     StoreOption,
     full_path,
-    open_existing,
     print_json,
-    store_path,
     verb,
 )
-from nbrewind.cli.report import notebook_cells
+from nbrewind.cli.report import notebook_cells, shown_notebook
 from nbrewind.errors import OK, NotebookError, UsageError
 from nbrewind.report.dataflow import Flow
 
@@ -53,7 +50,9 @@ _SUFFIXES = {
 
 
 def graph(
-    notebook: NotebookArgument,
+    notebook: Annotated[
+        Path, typer.Argument(metavar="NOTEBOOK|PACKAGE", help="The notebook (.ipynb), or a package.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -105,12 +104,9 @@ def _flow(notebook: Path, store: Path | None) -> Flow:
     from nbrewind.report.book import gather
     from nbrewind.report.dataflow import flow_of
 
-    cells = notebook_cells(notebook)
-    opened = open_existing(store_path(notebook, store))
-    try:
-        book = gather(opened, title=notebook.name, label=str(full_path(notebook)), cells=cells, limit=1)
-    finally:
-        opened.close()
+    with shown_notebook(notebook, store) as (path, opened):
+        cells = notebook_cells(path)
+        book = gather(opened, title=path.name, label=str(full_path(path)), cells=cells, limit=1)
     if not book.runs:
         raise UsageError(
             f"The store has no run of {notebook}. `nbrewind audit {notebook}` makes one; "

@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import nbrewind
+from nbrewind.model import Environment
 from nbrewind.report.book import Book, messages
 from nbrewind.report.dataflow import flow_of
 from nbrewind.report.drawing import STYLE
@@ -29,8 +31,17 @@ OUTPUT_BYTES = 24_000_000
 """How much the outputs of all runs together may add to the page."""
 
 
-def page(book: Book, store: Store, references: References) -> str:
-    """The report of a notebook; ``references`` names the blocks of an image (``values.images``)."""
+def page(
+    book: Book,
+    store: Store,
+    references: References,
+    environments: Sequence[Environment | None] = (),
+) -> str:
+    """The report of a notebook.
+
+    ``references`` names the blocks of an image (``values.images``), ``environments`` are those of the
+    book's runs where they are known.
+    """
     budget = Budget(OUTPUT_BYTES)
     first, others = _outputs(book, store, budget)
     numbers = {cell.key: cell.index for cell in book.cells if cell.kind == "code"}
@@ -42,7 +53,7 @@ def page(book: Book, store: Store, references: References) -> str:
         "tasks": ("Tasks", panels_of.tasks_panel(book)),
         "changes": ("Changes", panels_of.changes_panel(book)),
         "storage": ("Storage", panels_of.storage_panel(book, stored, store.stats()["bytes"])),
-        "environment": ("Environment", panels_of.environment_panel(book)),
+        "environment": ("Environment", panels_of.environment_panel(book, environments)),
     }
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     return _FRAME.format(

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from html import escape
 
+from nbrewind.model import Environment
 from nbrewind.report.book import Book, RunView
 from nbrewind.report.dataflow import Flow, headline
 from nbrewind.report.diff import CellChange, Pair, compare_runs
@@ -168,8 +169,32 @@ def _meter(whole: float, part: float) -> str:
     )
 
 
-def environment_panel(book: Book) -> str:
-    """Versions of the packages that cells used, run by run where they differ."""
+def environment_panel(book: Book, environments: Sequence[Environment | None]) -> str:
+    """What the runs ran in, and versions of the packages that cells used, run by run where they differ."""
+    return _machines(book, environments) + _packages(book)
+
+
+def _machines(book: Book, environments: Sequence[Environment | None]) -> str:
+    rows = []
+    for view, known in zip(book.runs, environments, strict=False):
+        if known is not None:
+            facts = (
+                f"{known.python} ({known.implementation}, {known.kind})",
+                f"{known.system} {known.machine}, {known.libc}",
+                str(len(known.distributions)),
+            )
+            cells = "".join(f"<td>{escape(fact)}</td>" for fact in facts)
+            rows.append(f"<tr><td>{view.run.mode}</td><td>{moment(view.run.started)}</td>{cells}</tr>")
+    if not rows:
+        return ""
+    return (
+        '<div class="card"><h3>Runs</h3><table class="data"><thead><tr><th>run</th><th>started</th>'
+        "<th>Python</th><th>system</th><th>installed distributions</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _packages(book: Book) -> str:
     seen: dict[str, list[set[str]]] = {}
     users: dict[str, set[int]] = {}
     for place, view in enumerate(book.runs):
@@ -194,7 +219,8 @@ def environment_panel(book: Book) -> str:
     return (
         '<p class="soft">Packages that the code and the values of cells used, with the recorded versions. '
         "A cell is restored only where they agree by the rule in force.</p>"
-        '<div class="card"><table class="data"><thead><tr><th>package</th><th>newest run</th>'
+        '<div class="card"><h3>Packages</h3><table class="data"><thead><tr><th>package</th>'
+        "<th>newest run</th>"
         f"<th>other versions in earlier runs</th><th>used by cells</th></tr></thead><tbody>{''.join(rows)}"
         "</tbody></table></div>"
     )
