@@ -152,6 +152,19 @@ def record_of(store: Store, commit: Commit) -> Record | None:
         return None
 
 
+def again(steps: Iterable[Step]) -> set[str]:
+    """Records that ran again for values that later cells needed."""
+    return {name for step in steps for name in step.commit.recomputed}
+
+
+def action_of(step: Step, recomputed: set[str]) -> str:
+    """What was done with a cell in the end: restored, and run again for a later one's value."""
+    action = step.commit.action
+    if action == "restored" and step.commit.record in recomputed:
+        return "recomputed"
+    return action
+
+
 def messages(store: Store, record: Record) -> list[Message]:
     """The output messages of a record; none where the store has lost or spoilt them.
 

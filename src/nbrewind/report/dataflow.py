@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nbrewind.model import Record, Root, Version
-from nbrewind.report.book import Step
+from nbrewind.report.book import Step, action_of, again
 
 Kind = Literal["name", "import", "file", "setting"]
 
@@ -111,9 +111,11 @@ def flow_of(steps: Sequence[Step], indices: dict[str, int] | None = None) -> Flo
     """The graph of a branch: one node per cell, as its last execution left it."""
     last = {step.key: position for position, step in enumerate(steps)}
     nodes = {}
+    recomputed = again(steps)
     for position, step in enumerate(steps):
         if last[step.key] == position:
-            nodes[step.key] = _node(step, (indices or {}).get(step.key, step.commit.index))
+            index = (indices or {}).get(step.key, step.commit.index)
+            nodes[step.key] = _node(step, index, action_of(step, recomputed))
     files: dict[str, Node] = {}
     edges: dict[tuple[str, str], Edge] = {}
     writers = _Writers()
@@ -190,13 +192,13 @@ class _Writers:
             self.settings[name] = key
 
 
-def _node(step: Step, index: int) -> Node:
+def _node(step: Step, index: int, action: str) -> Node:
     record = step.record
     if record is None:
-        return Node(step.key, "cell", "(no longer in the store)", index, step.commit.action, step.seconds)
+        return Node(step.key, "cell", "(no longer in the store)", index, action, step.seconds)
     opaque = tuple(root for root, version in record.delta.names.items() if version.opaque)
     label = headline(record.source)
-    return Node(step.key, "cell", label, index, step.commit.action, step.seconds, opaque)
+    return Node(step.key, "cell", label, index, action, step.seconds, opaque)
 
 
 def _item(root: Root, version: Version, imported: frozenset[str]) -> Item:

@@ -120,14 +120,14 @@ def _names(edges: Iterable[Edge], places: dict[str, int], layout: Layout) -> str
 def _box(node: Node, place: int, centre: Point, layout: Layout) -> str:
     width, height = layout.size.width, layout.size.height
     x, y = centre[0] - width / 2, centre[1] - height / 2
-    look = f"{node.kind} {node.action}{' opaque' if node.opaque else ''}"
+    look = f"{node.action or node.kind}{' opaque' if node.opaque else ''}"
     if node.kind == "file":
         name = escape(_cut(node.label, 25, end=True))
         return (
             f'<g class="node {look}" data-node="{place}"><title>{escape(node.label)}</title>'
-            f'<rect class="box" x="{x:.1f}" y="{y + 7:.1f}" width="{width:g}" height="{height - 14:g}" '
+            f'<rect class="box" x="{x:.1f}" y="{y + 16:.1f}" width="{width:g}" height="{height - 16:g}" '
             'rx="15"/>'
-            f'<text class="code" x="{x + 14:.1f}" y="{centre[1] + 4:.1f}">{name}</text></g>'
+            f'<text class="code" x="{x + 14:.1f}" y="{centre[1] + 12:.1f}">{name}</text></g>'
         )
     below = f"{node.action}, {duration(node.seconds)}" if node.action else ""
     if node.opaque:

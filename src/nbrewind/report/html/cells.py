@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from nbrewind.report.book import Book, Cell, Step
+from nbrewind.report.book import Book, Cell, Step, action_of, again
 from nbrewind.report.dataflow import Edge, Flow, Item
-from nbrewind.report.html.facts import action_of, why
+from nbrewind.report.html.facts import why
 from nbrewind.report.html.texts import code, markdown
 from nbrewind.report.text import duration
 
@@ -18,7 +18,7 @@ MOST_CHIPS = 24
 def cells_html(book: Book, flow: Flow, outputs: Mapping[str, str]) -> str:
     """All cells in order; ``outputs`` by cell key, as HTML."""
     last = book.runs[0].last if book.runs else {}
-    again = {name for step in last.values() for name in step.commit.recomputed}
+    recomputed = again(last.values())
     inward: dict[str, list[Edge]] = {}
     outward: dict[str, list[Edge]] = {}
     for edge in flow.edges:
@@ -31,14 +31,14 @@ def cells_html(book: Book, flow: Flow, outputs: Mapping[str, str]) -> str:
             found.append(f'<section class="prose">{markdown(cell.source)}</section>')
         elif cell.kind == "code":
             links = _links(cell, inward.get(cell.key, []), outward.get(cell.key, []), numbers)
-            found.append(_cell(cell, last.get(cell.key), again, outputs.get(cell.key, ""), links))
+            found.append(_cell(cell, last.get(cell.key), recomputed, outputs.get(cell.key, ""), links))
         else:
             found.append(f'<pre class="raw">{escape(cell.source)}</pre>')
     return "".join(found)
 
 
-def _cell(cell: Cell, step: Step | None, again: set[str], outputs: str, links: str) -> str:
-    action = action_of(step, again) if step is not None else "not run"
+def _cell(cell: Cell, step: Step | None, recomputed: set[str], outputs: str, links: str) -> str:
+    action = action_of(step, recomputed) if step is not None else "not run"
     source = f'<pre class="source" tabindex="0"><code>{code(cell.source)}</code></pre>' if cell.source else ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in step.record.notes) if step and step.record else ""
     if notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nbrewind.report.book import Book, RunView, Step, tasks_of
+from nbrewind.report.book import Book, RunView, Step, action_of, again, tasks_of
 from nbrewind.report.dataflow import headline
 from nbrewind.report.text import duration, moment
 
@@ -27,21 +27,13 @@ def why(step: Step) -> str:
 def counts(view: RunView) -> dict[str, int]:
     """Cells of a run by what was done, and its tasks."""
     steps = list(view.last.values())
-    again = {name for step in steps for name in step.commit.recomputed}
-    actions = [action_of(step, again) for step in steps]
+    recomputed = again(steps)
+    actions = [action_of(step, recomputed) for step in steps]
     found = {action: actions.count(action) for action in COUNTED}
     found["served"] = sum(step.commit.tasks.served for step in steps)
     found["run"] = sum(step.commit.tasks.run for step in steps)
     found["tasks_failed"] = sum(step.commit.tasks.failed for step in steps)
     return found
-
-
-def action_of(step: Step, recomputed: set[str]) -> str:
-    """What was done with a cell in the end: restored, and run again for a later one's value."""
-    action = step.commit.action
-    if action == "restored" and step.commit.record in recomputed:
-        return "recomputed"
-    return action
 
 
 def facts(book: Book, outputs: dict[str, str]) -> dict[str, Any]:
@@ -73,7 +65,7 @@ def _run(view: RunView) -> dict[str, Any]:
 def _steps(view: RunView, keys: Sequence[str]) -> list[dict[str, Any] | None]:
     """One entry per code cell, in the notebook's order; None for those that the run did not reach."""
     last = view.last
-    again = {name for step in last.values() for name in step.commit.recomputed}
+    recomputed = again(last.values())
     found: list[dict[str, Any] | None] = []
     for key in keys:
         step = last.get(key)
@@ -83,7 +75,7 @@ def _steps(view: RunView, keys: Sequence[str]) -> list[dict[str, Any] | None]:
         tasks = step.commit.tasks
         found.append(
             {
-                "action": action_of(step, again),
+                "action": action_of(step, recomputed),
                 "why": why(step),
                 "seconds": round(step.seconds, 6),
                 "now": duration(step.seconds),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from nbrewind.report.book import Book, Step
+from nbrewind.report.book import Book, Step, action_of, again
 from nbrewind.report.dataflow import headline
-from nbrewind.report.html.facts import action_of, counts
+from nbrewind.report.html.facts import counts
 from nbrewind.report.text import duration, moment
 
 SHOWN = ("restored", "recomputed", "executed", "failed")
@@ -75,11 +75,11 @@ def runs(book: Book) -> str:
 def rail(book: Book) -> str:
     """The cells as a list of links, each with a mark for what was done in each run, newest at the left."""
     rows = []
-    lasts = [(view.last, _again(view.last)) for view in book.runs[:MOST_MARKS]]
+    lasts = [(view.last, again(view.last.values())) for view in book.runs[:MOST_MARKS]]
     for cell in book.cells:
         if cell.kind != "code":
             continue
-        marks = "".join(_mark(last.get(cell.key), again) for last, again in lasts)
+        marks = "".join(_mark(last.get(cell.key), recomputed) for last, recomputed in lasts)
         rows.append(
             f'<li><a href="#cell-{cell.index}"><span class="marks">{marks}</span>'
             f'<b>{cell.index}</b><span class="line">{escape(headline(cell.source)[:60])}</span></a></li>'
@@ -87,10 +87,6 @@ def rail(book: Book) -> str:
     return "".join(rows)
 
 
-def _again(last: dict[str, Step]) -> set[str]:
-    return {name for step in last.values() for name in step.commit.recomputed}
-
-
-def _mark(step: Step | None, again: set[str]) -> str:
-    action = action_of(step, again) if step is not None else "none"
+def _mark(step: Step | None, recomputed: set[str]) -> str:
+    action = action_of(step, recomputed) if step is not None else "none"
     return f'<i class="{action}" title="{action}"></i>'

@@ -84,7 +84,7 @@ function cellFacts(step) {
 
 function choose(run) {
   chosen = run;
-  for (const cell of all(".cell")) {
+  for (const cell of all("article.cell")) {
     const place = facts.cells.findIndex((one) => one.index === Number(cell.dataset.cell));
     const step = facts.steps[run][place];
     cell.dataset.action = step ? step.action : "not run";
