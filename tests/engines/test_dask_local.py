@@ -86,3 +86,54 @@ def test_arrays_and_bags(notebooks: Make) -> None:
     second = notebooks()
     assert run(second, source, "") == value == (90, [1, 2, 3, 4, 5, 6])
     assert second.last.run == 0
+
+
+def test_what_a_task_does_to_the_notebook_is_done_again(notebooks: Make) -> None:
+    functions = """
+    import dask, random
+    seen = []
+    @dask.delayed
+    def note(x):
+        mark("note")
+        seen.append(x)
+        return x
+    @dask.delayed
+    def same(xs):
+        mark("same")
+        return xs
+    @dask.delayed
+    def draw():
+        mark("draw")
+        return random.random()
+    held = (lambda: [1, 2])()
+    """
+    source = """
+    note(5).compute(scheduler="threads")
+    a = same(held).compute(scheduler="synchronous", optimize_graph=False)
+    random.seed(3)
+    draw().compute(scheduler="synchronous")
+    r = (seen, random.random())
+    """
+    value = run(notebooks(), source, functions)
+    second = notebooks()
+    assert run(second, source, functions) == value
+    assert value[0] == [5]  # type: ignore[index]
+    assert second.executed()["note"] == second.executed()["draw"] == 1
+
+
+def test_a_cluster_s_results_are_not_those_of_threads(notebooks: Make, cluster: str) -> None:
+    """On a cluster a task changes a copy, in a thread the notebook's own list."""
+    functions = """
+    from dask.distributed import Client
+    import dask
+    seen = []
+    @dask.delayed
+    def note(x):
+        mark("note")
+        seen.append(x)
+        return len(seen)
+    """
+    source = f"client = Client({cluster!r})\nr = (note(5).compute(), list(seen))"
+    assert run(notebooks(), source, functions) == (1, [])
+    source = "r = (note(5).compute(scheduler='threads'), list(seen))"
+    assert run(notebooks(), source, functions) == (1, [5])

@@ -66,7 +66,7 @@ class Submission:
             return value
         identity, self.identity = self.identity, None  # it keeps the arguments alive
         found = reports.trace(self.context, [report])
-        refusal = found.refusal or self._changed(identity, value, inside=report["inside"])
+        refusal = found.refusal or leak(self.context, identity, value, inside=report["inside"])
         if refusal:
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
             return value
@@ -88,23 +88,24 @@ class Submission:
             )
             self.context.add([self.ticket], entry, None)
 
-    def _changed(self, identity: Identity, value: Any, *, inside: bool) -> str:
-        """Why the result may not belong to the key: what the engine read is not what was submitted.
 
-        Whatever a task of the notebook's own process changed would have to be changed
-        again, and what its result shares with the notebook would have to be that object.
-        """
-        given = identity.again(nodes=inside)
-        if given is None:
-            return "what it was given changed before it was done"
-        if not inside:
-            return ""
-        try:
-            made = walked(value, self.context.leaves)
-        except NotStorable as error:
-            return str(error)
-        shared = given & (set(made.nodes) - made.named)
-        return "it gives back objects that the notebook holds" if shared else ""
+def leak(context: TaskContext, identity: Identity, value: Any, *, inside: bool = True) -> str:
+    """Why a result may not belong to its key: what the engine read is not what was submitted.
+
+    Whatever a task of the notebook's own process changed would have to be changed again,
+    and what its result shares with the notebook would have to be that very object.
+    """
+    given = identity.again(nodes=inside)
+    if given is None:
+        return "what it was given changed before it was done"
+    if not inside:
+        return ""
+    try:
+        made = walked(value, context.leaves)
+    except NotStorable as error:
+        return str(error)
+    shared = given & (set(made.nodes) - made.named)
+    return "it gives back objects that the notebook holds" if shared else ""
 
 
 def begin(

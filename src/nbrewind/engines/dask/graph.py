@@ -57,6 +57,8 @@ class Item:
     namespace: dict[str, Any] = field(default_factory=dict)
     """Classes of the notebook that the stored result names, as they were when it was served."""
     name: str = ""
+    place: str = ""
+    """What tells tasks of the notebook's own process from others: those may change what they are given."""
     sent: bool = False
 
     def pending(self) -> list[Item]:
@@ -112,14 +114,14 @@ def content_key(item: Item) -> Digest | None:
     parts = [reference(dep) for dep in item.deps]
     if None in parts:
         return None
-    return hash_parts("content", item.base, *(str(part) for part in parts))
+    return hash_parts("content", item.place, item.base, *(str(part) for part in parts))
 
 
 def shape_key(item: Item) -> Digest | None:
     """As the content key, results not known yet left open; None where nothing is known."""
     if item.base is None:
         return None
-    return hash_parts("shape", item.base, *(str(len(item.deps))))
+    return hash_parts("shape", item.base, str(len(item.deps)))
 
 
 def deep_key(item: Item) -> Digest | None:
@@ -128,14 +130,15 @@ def deep_key(item: Item) -> Digest | None:
         return None
     if not item.deps:
         return content_key(item)
-    return hash_parts("deep", item.base, *(str(dep.deep) for dep in item.deps))
+    return hash_parts("deep", item.place, item.base, *(str(dep.deep) for dep in item.deps))
 
 
 class Reader:
     """Turns an expression of Dask into items in a deterministic order."""
 
-    def __init__(self, context: TaskContext, known: Callable[[Key], Item | None]) -> None:
+    def __init__(self, context: TaskContext, known: Callable[[Key], Item | None], place: str = "") -> None:
         self.context = context
+        self.place = place
         self.known = known
         """Gives the item of a key that the client holds already, if there is one."""
 
@@ -175,7 +178,7 @@ class Reader:
         return order
 
     def _item(self, key: Key, spec: GraphNode) -> tuple[Item, list[Key]]:
-        item = Item(key, spec, name=_label(key, spec))
+        item = Item(key, spec, name=_label(key, spec), place=self.place)
         found: dict[Key, int] = {}
         try:
             item.base, item.user = self.base(spec, found)

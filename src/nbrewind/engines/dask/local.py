@@ -21,9 +21,13 @@ from dask.core import flatten
 
 from nbrewind.engines.dask import record
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys
+from nbrewind.errors import NotStorable
 from nbrewind.tasks import worker
 from nbrewind.tasks.context import TaskContext
+from nbrewind.tasks.identity import Identity
+from nbrewind.tasks.submission import leak
 
+HERE = "here"
 _context: list[TaskContext] = []
 _saved: list[Any] = []
 _inside = threading.local()
@@ -78,7 +82,7 @@ class _Plan:
     def __init__(self, context: TaskContext, expr: Any, keys: list[Key]) -> None:
         self.context = context
         self.wanted = ordered_keys(expr, keys)
-        self.order = Reader(context, lambda key: None).read(expr.__dask_graph__(), self.wanted)
+        self.order = Reader(context, lambda key: None, HERE).read(expr.__dask_graph__(), self.wanted)
         self.identity = uuid.uuid4().hex
         for item in self.order:
             item.cell = context.cell
@@ -141,6 +145,28 @@ class _Plan:
         return Task(spec.key, call, *spec.args, _data_producer=spec.data_producer, **spec.kwargs)
 
 
+class _Effects:
+    """What a task does to the notebook's own process beside giving a result."""
+
+    def __init__(self, context: TaskContext, item: Item, args: Any, kwargs: Any) -> None:
+        self._context = context
+        self._identity: Identity | None = None
+        self._reason = ""
+        self._random = worker.random_state()
+        try:
+            self._identity = context.identity(item.spec.func, args, kwargs)
+        except NotStorable as error:
+            self._reason = str(error)
+
+    def refusal(self, result: Any) -> str:
+        """Why the result cannot stand for the task; empty if it can."""
+        if self._identity is None:
+            return self._reason
+        if worker.random_state() != self._random:
+            return "it moved the random state of the notebook"
+        return leak(self._context, self._identity, result)
+
+
 class _Step:
     """A task that looks itself up when it is called, and runs only if it must."""
 
@@ -155,6 +181,7 @@ class _Step:
             if item.cell is not None:
                 item.cell.counts.run -= 1
             return record.value(plan.context, item)
+        watch = _Effects(plan.context, item, args, kwargs)
         _inside.task = True
         try:
             result = self._func(*args, **kwargs)
@@ -163,7 +190,11 @@ class _Step:
             raise
         finally:
             _inside.task = False
-        self._log(result, "")
+        refusal = watch.refusal(result)
+        if not refusal:
+            self._log(result, "")
+        elif item.cell is not None:
+            item.cell.notes.setdefault(f"the result of task {item.name} is not stored: {refusal}")
         return result
 
     def _log(self, result: Any, error: str) -> None:
