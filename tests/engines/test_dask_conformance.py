@@ -18,6 +18,7 @@ completed = as_completed
 """
 
 
+@pytest.mark.engines
 class TestDask(EngineConformance):
     adapter = DaskAdapter
     stop = "client.close()"

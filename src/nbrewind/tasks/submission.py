@@ -27,6 +27,8 @@ class Submission:
         self.engine = engine
         self.func = func
         self.name = str(getattr(func, "__name__", type(func).__name__))
+        self.ident = ""
+        """Comes back in the worker's report, for engines that give results without their order."""
         self.cell: CellTasks = context.cell
         self.identity: Identity | None = None
         self.ticket: Ticket | None = None
@@ -48,7 +50,7 @@ class Submission:
         if self.ticket is None:
             func: Callable[..., Any] = self.func
             return func
-        return worker.Returning(self.func, os.getpid())
+        return worker.Returning(self.func, os.getpid(), self.ident)
 
     def show(self) -> None:
         """Print again what a served task printed, where the engine shows it in the notebook."""

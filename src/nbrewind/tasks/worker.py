@@ -336,6 +336,11 @@ def _tee(stream: Any, name: str) -> None:
         return  # a stream that cannot be listened to: what is printed is shown, not stored
 
 
+def is_inside() -> bool:
+    """Whether this is a task."""
+    return _current.get() is not None
+
+
 class Watch:
     """One run of a task's function."""
 
@@ -382,10 +387,12 @@ class _Wrapper:
 class Returning(_Wrapper):
     """A task's function that gives back ``(MARK, report, value)``."""
 
-    def __init__(self, func: Callable[..., Any], home: int = 0) -> None:
-        super().__init__(func, home)
+    def __init__(self, func: Callable[..., Any], home: int = 0, ident: str = "") -> None:
+        super().__init__(func, home, ident)
         self.home = home
         """The process of the notebook, where its tasks may run in that one."""
+        self.ident = ident
+        """Comes back in the report, where an engine gives results without their order."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any], Any]:
         inside = os.getpid() == self.home
@@ -395,7 +402,7 @@ class Returning(_Wrapper):
             value = self.func(*args, **kwargs)
         finally:
             report = watch.end()
-        report["inside"] = inside
+        report["inside"], report["ident"] = inside, self.ident
         if inside and random_state() != before:
             report["unsure"].append("it moved the random state of the notebook")
         return MARK, report, value

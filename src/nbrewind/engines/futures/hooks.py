@@ -18,6 +18,7 @@ from typing import Any
 from nbrewind.engines.futures.kinds import Kind, kind_of
 from nbrewind.engines.futures.mapping import Mapping, mapped
 from nbrewind.engines.futures.relay import Served, in_order, relayed
+from nbrewind.tasks import worker
 from nbrewind.tasks.context import TaskContext
 from nbrewind.tasks.submission import Submission, begin
 
@@ -77,7 +78,7 @@ def _hook(cls: Any) -> None:
 
 def _asked(executor: Any, frame: FrameType) -> tuple[TaskContext, Kind] | None:
     """The context and what is known of the executor, if the notebook's own code calls it now."""
-    if not _context or getattr(_inner, "busy", False) or not _context[-1].active:
+    if not _context or not _context[-1].active or getattr(_inner, "busy", False) or worker.is_inside():
         return None
     context = _context[-1]
     if not context.is_user_frame(frame):
