@@ -22,6 +22,7 @@ from nbrewind.cli import (
     repeat,
     report,
     show,
+    sign,
     stats,
     unpack,
     verify,
@@ -66,7 +67,7 @@ def _root(
 
 _VERBS = (
     *(audit, repeat, plan, log, show, diff, graph, report, stats),
-    *(pack, unpack, verify),
+    *(pack, unpack, verify, sign),
     *(check, gc, clear, demo),
 )
 

@@ -58,12 +58,17 @@ def pack(
             "--strip", metavar="outputs|results", help="Leave these out: cells run again elsewhere."
         ),
     ] = None,
+    license: Annotated[
+        str, typer.Option("--license", metavar="URL", help="Under what terms others may use it.")
+    ] = "No license is stated",
+    author: Annotated[str, typer.Option("--author", metavar="NAME", help="Who made it.")] = "",
     store: StoreOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Pack NOTEBOOK with its checkpoints, logs, environment and inputs for other people and places."""
-    from nbrewind.package.pack import Request, name_for
+    from nbrewind.package.layout import name_for
+    from nbrewind.package.pack import Request
     from nbrewind.package.pack import pack as write
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
@@ -81,6 +86,8 @@ def pack(
         data=with_data,
         data_limit=bytes_of(data_limit, "--data-limit") or 0,
         strip=frozenset(strip or ()),
+        license=license,
+        author=author,
         sources=tuple(_source(one) for one in source or ()),
     )
     opened = open_existing(store_path(notebook, store))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbrewind.cli.common import bytes_of, full_path
+from nbrewind.cli.common import bytes_of, complain, full_path
 from nbrewind.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -21,12 +21,21 @@ def open_package(
         RefusedError: it would have to be trusted and is not.
         PackageError: it is damaged, or the folder cannot be made.
     """
+    from nbrewind.package.layout import shown
+    from nbrewind.package.signing import allowed_signers, signer, torn
     from nbrewind.package.source import reading
     from nbrewind.package.unpack import unpack
     from nbrewind.report.progress import counting
 
     with reading(package, bytes_of(max_size, "--max-size")) as source:
-        manifest, _ = source.manifest()
+        manifest, data = source.manifest()
+        if trust and torn(source, data):
+            raise RefusedError(f"{package} was changed since it was signed: its signature is not of it.")
+        if not trust:
+            name = signer(source, data, allowed_signers())
+            if name:
+                complain(f"signed by {shown(name)}, whom {allowed_signers()} allows")
+            trust = bool(name)
         if required and not trust:
             raise RefusedError(
                 f"{package} comes from elsewhere, and repeating it runs its code and loads its values. "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from nbrewind.cli.common import (
@@ -24,17 +27,24 @@ Example:
 def verify(
     package: PackageArgument,
     max_size: MaxSizeOption = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option(
+            "--allowed-signers", metavar="FILE", help="Keys that count; default: see `nbrewind sign`."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Check every digest of PACKAGE, its rows, its notebook and its folders. Loads no value."""
+    from nbrewind.package.layout import shown
     from nbrewind.package.verify import verify as look
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
     from nbrewind.report.text import size
 
     with counting("verifying") as tell:
-        found = look(package, bytes_of(max_size, "--max-size"), tell)
+        found = look(package, bytes_of(max_size, "--max-size"), tell, signers=signers)
     manifest = found.manifest
     if as_json:
         print_json(
@@ -44,6 +54,7 @@ def verify(
                 "name": manifest.name,
                 "sha256": found.sha256,
                 "sound": not found.problems,
+                "signer": found.signer,
                 "problems": found.problems,
                 "notes": found.notes,
                 "rows": manifest.rows,
@@ -57,6 +68,8 @@ def verify(
         for note in found.notes:
             print(f"note: {note}")
         verdict = "is not sound" if found.problems else "is sound"
+        if found.signer:
+            print(f"signed by {shown(found.signer)}")
         print(
             f"{package} {verdict}: {len(manifest.files) + 1} files, {manifest.objects} objects "
             f"({size(manifest.object_bytes)}), {manifest.rows['record']} executions, "

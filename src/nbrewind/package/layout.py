@@ -76,6 +76,12 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     stripped: list[str] = []
 
 
+def name_for(target: Path) -> str:
+    """What a package at ``target`` is called: letters, digits, ``-`` and ``_`` (Floability's rule)."""
+    stem = target.stem if target.suffix == ".zip" else target.name
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:100] or "package"
+
+
 def pack_name(number: int) -> str:
     """The path of a file of objects."""
     return f"{CHECKPOINTS}/objects-{number:04d}.pack"

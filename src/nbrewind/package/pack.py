@@ -18,8 +18,8 @@ from nbformat.validator import normalize
 
 import nbrewind
 from nbrewind.errors import MissingObject, PackageError
-from nbrewind.model import Digest, FileState
-from nbrewind.package import backpack, environment, layout, packs
+from nbrewind.model import Digest, Environment, FileState
+from nbrewind.package import backpack, crate, environment, layout, packs
 from nbrewind.package.layout import Input, Manifest
 from nbrewind.package.reach import Reached, reach, without_places
 from nbrewind.package.rows import FORGOTTEN, json_line
@@ -47,6 +47,8 @@ class Request:
     data_limit: int = 100_000_000
     strip: frozenset[str] = frozenset()
     """``outputs``, ``results`` or both are left out."""
+    license: str = "No license is stated"
+    author: str = ""
     sources: tuple[tuple[str, str], ...] = ()
     """Input -> the address where others get it."""
 
@@ -57,12 +59,6 @@ class Packed:
 
     manifest: Manifest
     notes: list[str]
-
-
-def name_for(target: Path) -> str:
-    """What a package at ``target`` is called: letters, digits, ``-`` and ``_`` (Floability's rule)."""
-    stem = target.stem if target.suffix == ".zip" else target.name
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:100] or "package"
 
 
 def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done, total: None) -> Packed:
@@ -76,7 +72,7 @@ def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done,
         raise PackageError(
             f"The store has no run of {request.notebook}. Run `nbrewind audit {request.notebook.name}` first."
         )
-    name = request.name or name_for(request.target)
+    name = request.name or layout.name_for(request.target)
     found = reach(store, runs if request.history else runs[:1], magic)
     found = without_places(
         found,
@@ -123,6 +119,7 @@ class _Packing:
             stripped=sorted(self.request.strip),
         )
         self.writer.put(layout.README, backpack.readme(manifest, self.notes))
+        self.writer.put(crate.PATH, self._crate(notebook))
         manifest.files = dict(self.writer.files)
         self.writer.put(layout.MANIFEST, layout.encode_manifest(manifest))
         return Packed(manifest, self.notes)
@@ -143,6 +140,28 @@ class _Packing:
         self._compare_sources(notebook)
         text: str = nbformat.writes(notebook, version=4)  # type: ignore[no-untyped-call]
         return text.encode("utf-8") + (b"" if text.endswith("\n") else b"\n")
+
+    def _crate(self, notebook: bytes) -> bytes:
+        """What the package holds and how it came to be, for machines."""
+        cells = [cell for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
+        run = self.found.runs[-1]
+        ids = {commit.id for commit in self.store.branch(run)}
+        commits = [one for one in self.found.commits.values() if one.id in ids]
+        return crate.crate(
+            name=self.name,
+            notebook=self.request.notebook.name,
+            cells=[(str(cell["id"]), "".join(cell["source"])) for cell in cells],
+            run=run,
+            commits=[(one, self.found.records[one.record]) for one in commits],
+            files=self.writer.files,
+            environment=self._environment(),
+            license=self.request.license,
+            author=self.request.author,
+        )
+
+    def _environment(self) -> Environment:
+        """What the packed run ran in; what this process runs in where it did not say."""
+        return environment.recorded(self.store, self.found.runs[-1]) or environment.here()
 
     def _compare_sources(self, notebook: Any) -> None:
         """Say it where the notebook was edited since it ran: those cells have no record here."""
@@ -197,9 +216,8 @@ class _Packing:
 
     def _surroundings(self, inputs: dict[str, Input]) -> None:
         """Software, data and compute, as Floability and people know them."""
-        known = environment.recorded(self.store, self.found.runs[-1])
-        if known is None:
-            known = environment.here()
+        known = self._environment()
+        if environment.recorded(self.store, self.found.runs[-1]) is None:
             self.notes.append(
                 "the run did not record its environment: that of the packing process is described"
             )

@@ -13,11 +13,12 @@ from typing import Any
 import nbformat
 import yaml
 
-from nbrewind.errors import PackageError
+from nbrewind.errors import PackageError, RefusedError
 from nbrewind.model import Commit, Digest, Record, Run, TaskEntry
 from nbrewind.package import layout, packs
 from nbrewind.package.layout import Manifest, shown
 from nbrewind.package.rows import read_rows
+from nbrewind.package.signing import allowed_signers, signer, torn
 from nbrewind.package.source import Source, reading
 from nbrewind.store.ledger import needs
 
@@ -35,12 +36,20 @@ class Verified:
     """Digest of the manifest, which has the digests of everything else: it names the package."""
     problems: list[str] = field(default_factory=list)
     """Why it is not what it should be; empty where it is."""
+    signer: str = ""
+    """Who signed it, by a key that is allowed here."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know and nothing forbids."""
 
 
-def verify(path: Path, most: int | None = None, tell: Tell = lambda done, total: None) -> Verified:
-    """Check every digest, the rows, the notebook and the folders.
+def verify(
+    path: Path,
+    most: int | None = None,
+    tell: Tell = lambda done, total: None,
+    *,
+    signers: Path | None = None,
+) -> Verified:
+    """Check every digest, the rows, the notebook and the folders; and who signed, among ``signers``.
 
     Raises:
         PackageError: it cannot be read as a package at all.
@@ -48,6 +57,16 @@ def verify(path: Path, most: int | None = None, tell: Tell = lambda done, total:
     with reading(path, most) as source:
         manifest, data = source.manifest()
         found = Verified(manifest, hashlib.sha256(data).hexdigest())
+        signers = signers or allowed_signers()
+        if signers.is_file():
+            try:
+                found.signer = signer(source, data, signers)
+            except RefusedError as error:
+                found.problems.append(str(error))
+        elif torn(source, data):
+            found.problems.append("its signature is not of this package: it was changed since")
+        elif layout.SIGNATURE in source.sizes:
+            found.notes.append(f"it is signed, but there is no list of keys that you trust at {signers}")
         check = _Check(source, found)
         for part in (check.notebook, check.folders, check.checkpoints, lambda: check.files(tell)):
             try:
