@@ -48,7 +48,9 @@ def make_package(target: Path, text: str = "one", history: int = 1) -> Path:
             tasks=("e" * 32,),
         )
         store.add_record(record)
-        run = Run("b" * 31 + mark, str(notebook), started=1.0, ended=2.0, head="c" * 31 + mark, status="ended")
+        run = Run(
+            "b" * 31 + mark, str(notebook), started=1.0, ended=2.0, head="c" * 31 + mark, status="ended"
+        )
         store.start_run(run)
         store.add_commit(Commit(run.head, "", run.id, record.id, "executed", 1, "c0", 0, 1.5))
     store.add_task(TaskEntry("e" * 32, "f", store.put(b"Pnot a pickle"), worker="tcp://10.1.2.3:4567"))

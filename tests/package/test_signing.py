@@ -50,7 +50,9 @@ def test_an_unknown_key_does_not(nbrewind: Command, folder: Path, key: Path, sig
     assert told.code == 0 and "no list of keys" in told.out
 
 
-def test_a_signature_is_of_one_package_only(nbrewind: Command, folder: Path, key: Path, signers: Path) -> None:
+def test_a_signature_is_of_one_package_only(
+    nbrewind: Command, folder: Path, key: Path, signers: Path
+) -> None:
     one, other = make_package(folder / "one"), make_package(folder / "other", text="other")
     assert nbrewind("sign", one, "--key", key).code == 0
     signature = (one / "checkpoints/manifest.json.sig").read_bytes()

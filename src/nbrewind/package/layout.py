@@ -25,6 +25,7 @@ ROWS["task"] = "logs/tasks.jsonl"
 
 CELLS_LOG = "logs/cells.jsonl"
 WORKFLOW = "workflow"
+STORE = ".nbrewind"
 DATA = "data/files"
 DATA_LIST = "data/data.yml"
 COMPUTE = "compute/compute.yml"
@@ -163,4 +164,28 @@ def decode_manifest(data: bytes) -> Manifest:
             raise PackageError(f"{MANIFEST} describes the input {shown(name)} in a way that makes no sense.")
     if f"{WORKFLOW}/{manifest.notebook}" not in manifest.files:
         raise PackageError("The package has no notebook.")
+    places(manifest)
     return manifest
+
+
+def places(manifest: Manifest) -> dict[str, str]:
+    """Where files go when a package is unpacked: path below the notebook's folder -> file of the package.
+
+    Raises:
+        PackageError: two would be one, or one would lie in the store or outside.
+    """
+    found = {
+        path.removeprefix(f"{WORKFLOW}/"): path for path in manifest.files if path.startswith(f"{WORKFLOW}/")
+    }
+    for name, one in manifest.inputs.items():
+        if name.startswith("/"):
+            continue  # an absolute path: nobody puts a file there
+        if name != ".":
+            safe_path(name)
+        if one.file and found.setdefault(name, one.file) != one.file:
+            raise PackageError(f"The package holds {shown(name)} twice.")
+    if len({name.casefold() for name in found}) != len(found):
+        raise PackageError("The package holds two files whose names differ by their case only.")
+    if any(name.partition("/")[0].casefold() == STORE for name in found):
+        raise PackageError("The package would put files into the store.")
+    return found

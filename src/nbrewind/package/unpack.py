@@ -16,7 +16,7 @@ from pathlib import Path
 from nbrewind.errors import PackageError
 from nbrewind.model import ABSENT, Commit, FileState, Record, Run, TaskEntry
 from nbrewind.package import layout, packs
-from nbrewind.package.layout import Manifest, safe_path, shown
+from nbrewind.package.layout import Manifest, shown
 from nbrewind.package.rows import read_rows
 from nbrewind.package.source import Source
 from nbrewind.store import Store
@@ -65,33 +65,25 @@ def unpack(
         folder.mkdir()
         missing = _files(source, manifest, folder)
         if trusted:
-            _fill(source, manifest, folder / ".nbrewind", target / manifest.notebook, missing, tell)
+            _fill(source, manifest, folder / layout.STORE, target / manifest.notebook, missing, tell)
         os.rename(folder, target)
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    store = target / ".nbrewind" if trusted else None
+    store = target / layout.STORE if trusted else None
     return Unpacked(target / manifest.notebook, store, missing)
 
 
 def _files(source: Source, manifest: Manifest, folder: Path) -> list[str]:
     """Workflow and inputs, each at the place that the notebook knows it by; what is only described."""
-    places = {
-        path.partition("/")[2]: path for path in manifest.files if path.startswith(f"{layout.WORKFLOW}/")
-    }
     missing = []
     for name, one in manifest.inputs.items():
         if name.startswith("/") or not (one.file or one.kind == "dir"):
             missing.append(name)
-        elif one.kind == "dir":
-            if name != ".":
-                (folder / safe_path(name)).mkdir(parents=True, exist_ok=True)
-        elif places.setdefault(safe_path(name), one.file) != one.file:
-            raise PackageError(f"The package holds {shown(name)} twice.")
-    for name, path in sorted(places.items()):
-        if name.partition("/")[0] == ".nbrewind":
-            raise PackageError("The package would put files into the store.")
+        elif one.kind == "dir" and name != ".":
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, path in sorted(layout.places(manifest).items()):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         with source.open(path, manifest.files[path].sha256) as stream, open(place, "xb") as out:

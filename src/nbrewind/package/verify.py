@@ -24,6 +24,7 @@ from nbrewind.store.ledger import needs
 
 _CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SHOWN = 20
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError)
 Tell = Callable[[int, int], None]
 
 
@@ -141,13 +142,14 @@ class _Check:
         path = f"{layout.WORKFLOW}/{self.manifest.notebook}"
         try:
             content = json.loads(self.source.read(path, self.manifest.files[path].sha256))
-            nbformat.validate(content, relax_add_props=False)
-        except (ValueError, RecursionError, nbformat.ValidationError) as error:
+            version = content["nbformat"], content["nbformat_minor"]
+            ids = [cell.get("id") for cell in content["cells"]]
+            nbformat.validate(content, relax_add_props=False, repair_duplicate_cell_ids=False)  # type: ignore[call-arg]
+        except _UNREADABLE as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise PackageError(f"{path} is no valid notebook ({shown(reason[0])}).") from error
-        if (content["nbformat"], content["nbformat_minor"]) < (4, 5):
+        if version < (4, 5):
             raise PackageError(f"{path} has an older format than 4.5: its cells have no ids.")
-        ids = [cell.get("id") for cell in content["cells"]]
         for one in ids:
             if not isinstance(one, str) or not _CELL_ID.fullmatch(one):
                 raise PackageError(f"{path} has a cell with the id {shown(str(one))}, which is not allowed.")
