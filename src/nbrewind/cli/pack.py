@@ -58,6 +58,9 @@ def pack(
             "--strip", metavar="outputs|results", help="Leave these out: cells run again elsewhere."
         ),
     ] = None,
+    allow_secrets: Annotated[
+        bool, typer.Option("--allow-secrets", help="Pack although something looks like a secret.")
+    ] = False,
     license: Annotated[
         str, typer.Option("--license", metavar="URL", help="Under what terms others may use it.")
     ] = "No license is stated",
@@ -86,6 +89,7 @@ def pack(
         data=with_data,
         data_limit=bytes_of(data_limit, "--data-limit") or 0,
         strip=frozenset(strip or ()),
+        allow_secrets=allow_secrets,
         license=license,
         author=author,
         sources=tuple(_source(one) for one in source or ()),

@@ -24,8 +24,12 @@ from nbrewind.flow.digest import content_digest
 from nbrewind.flow.items import Item, items
 from nbrewind.flow.names import BASELINES, reference
 
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE", re.IGNORECASE)
-"""Names of variables whose values are never stored."""
+SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE|COOKIE|[_:](?:AUTH|PAT)(?:_|$)"
+    r"|:(?:AWS_|AZURE_|GOOGLE_APPLICATION|KRB5|SSH_|JPY_|KUBERNETES_|HOSTNAME$)",
+    re.IGNORECASE,
+)
+"""``env:`` and names of variables whose values are never stored: secrets, and what belongs to one site."""
 
 
 _BASE, _BELOW = "\0", "\1"

@@ -23,6 +23,8 @@ from nbrewind.package import backpack, crate, environment, layout, packs
 from nbrewind.package.layout import Input, Manifest
 from nbrewind.package.reach import Reached, reach, without_places
 from nbrewind.package.rows import FORGOTTEN, json_line
+from nbrewind.package.scanning import scan, without_secret_variables
+from nbrewind.package.secrets import told
 from nbrewind.package.sink import Writer, writing
 from nbrewind.store import Store
 from nbrewind.store.ledger import encode
@@ -47,6 +49,7 @@ class Request:
     data_limit: int = 100_000_000
     strip: frozenset[str] = frozenset()
     """``outputs``, ``results`` or both are left out."""
+    allow_secrets: bool = False
     license: str = "No license is stated"
     author: str = ""
     sources: tuple[tuple[str, str], ...] = ()
@@ -65,6 +68,7 @@ def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done,
     """Write the package; ``tell`` hears how many of how many bytes are done.
 
     Raises:
+        RefusedError: something looks like a secret.
         PackageError: there is nothing to pack, the store misses a part of it, or it cannot be written.
     """
     runs = [run for run in store.runs(str(request.notebook)) if store.commits(run.id)]
@@ -80,8 +84,17 @@ def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done,
         values="results" not in request.strip,
         outputs="outputs" not in request.strip,
     )
+    found, notes = without_secret_variables(found)
+    scanner = scan(store, found, read_raw(request.notebook), request.notebook.parent)
+    if not request.allow_secrets:
+        scanner.refuse(str(request.target))
+    if scanner.secrets:
+        notes.append(f"packed as you asked: {told(scanner.secrets)}")
+    if scanner.personal:
+        notes.append(f"readers will see {told(scanner.personal)}")
     with writing(request.target, name) as writer:
         job = _Packing(store, request, name, found, writer)
+        job.notes += notes
         return job.run(tell)
 
 
