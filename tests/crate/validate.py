@@ -64,7 +64,9 @@ class Offline(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 def issues(package: str, profile: str, severity: Severity) -> list[str]:
     """What the validator has to say."""
     result = services.validate(
-        ValidationSettings(rocrate_uri=package, profile_identifier=profile, requirement_severity=severity)
+        ValidationSettings(
+            rocrate_uri=package, profile_identifier=profile, requirement_severity=severity, no_cache=True
+        )
     )
     return sorted(
         {

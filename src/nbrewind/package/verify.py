@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,9 @@ class _Check:
             content = json.loads(self.source.read(path, self.manifest.files[path].sha256))
             version = content["nbformat"], content["nbformat_minor"]
             ids = [cell.get("id") for cell in content["cells"]]
-            nbformat.validate(content, relax_add_props=False, repair_duplicate_cell_ids=False)  # type: ignore[call-arg]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it says that it mended what we refuse below
+                nbformat.validate(content, relax_add_props=False)
         except _UNREADABLE as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise PackageError(f"{path} is no valid notebook ({shown(reason[0])}).") from error
