@@ -67,6 +67,10 @@ class NotStorable(NBRewindError):
     """A value that cannot be turned into bytes and back; the message is the reason."""
 
 
+class LeftOut(NotStorable):
+    """A value that could be stored and is not, since its cells give it again more cheaply."""
+
+
 class RecomputeFailed(NBRewindError):
     """Cells that were run again to rebuild a value did not do what they did before.
 

@@ -7,6 +7,8 @@ import typer
 from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
+    KeepBytesOption,
+    KeepOption,
     KernelOption,
     NotebookArgument,
     OutOption,
@@ -25,6 +27,8 @@ def audit(
     notebook: NotebookArgument,
     out: OutOption = None,
     until: UntilOption = None,
+    keep: KeepOption = "all",
+    keep_bytes: KeepBytesOption = None,
     kernel: KernelOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -38,7 +42,16 @@ def audit(
 
     return run(
         Request(
-            "audit", notebook, out=out, until=until, kernel=kernel, store=store, as_json=as_json, debug=debug
+            "audit",
+            notebook,
+            out=out,
+            until=until,
+            keep=keep,
+            keep_bytes=keep_bytes,
+            kernel=kernel,
+            store=store,
+            as_json=as_json,
+            debug=debug,
         )
     )
 

@@ -56,6 +56,23 @@ UntilOption = Annotated[
     typer.Option("--until", metavar="CELL", help="Stop after this cell: N (from 0), id:ID or tag:T."),
 ]
 
+KeepOption = Annotated[
+    str,
+    typer.Option(
+        "--keep",
+        metavar="RULE",
+        help="Which values to store: all, auto (not those that run again sooner than they load), outputs.",
+    ),
+]
+KeepBytesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-bytes",
+        metavar="SIZE",
+        help="From this size on store only values that running cells again cannot give: 500M, 20G.",
+    ),
+]
+
 if TYPE_CHECKING:
     from nbrewind.store import Store
 
@@ -165,6 +182,13 @@ def amount(text: str, units: dict[str, int], option: str) -> int:
         known = ", ".join(unit for unit in units if unit)
         raise UsageError(f"{option} is a number with a unit ({known}), not {text!r}.")
     return int(match[1]) * units[match[2]]
+
+
+def check_keep_rule(rule: str) -> str:
+    """``rule`` if it is one of all, auto and outputs; raises UsageError."""
+    from nbrewind.session.keep import check_rule
+
+    return check_rule(rule)
 
 
 def check_env_rule(rule: str) -> str:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from nbrewind.cli.common import check_env_rule, complain, full_path, print_json, store_path
+from nbrewind.cli.common import (
+    bytes_of,
+    check_env_rule,
+    check_keep_rule,
+    complain,
+    full_path,
+    print_json,
+    store_path,
+)
 from nbrewind.errors import (
     CELL_RAISED,
     INTERRUPTED,
@@ -44,6 +52,8 @@ class Request:
     engine: str | None = None
     strict: bool = False
     env: str = "compatible"
+    keep: str = "all"
+    keep_bytes: str | None = None
     kernel: str | None = None
     store: Path | None = None
     as_json: bool = False
@@ -75,6 +85,7 @@ def run(request: Request) -> int:
 
 def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
     check_env_rule(request.env)
+    check_keep_rule(request.keep)
     if request.engine not in {None, "none"}:
         raise UsageError(f"--engine knows only 'none' (run tasks in the kernel), not {request.engine!r}.")
     notebook = read_notebook(request.notebook)
@@ -94,6 +105,8 @@ def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
         strict=request.strict,
         engine=request.engine,
         env=request.env,
+        keep=request.keep,
+        keep_bytes=bytes_of(request.keep_bytes, "--keep-bytes") or 0,
         ignore=(str(full_path(out)),) if request.out is not None else (),
         until=until,
         force=force,

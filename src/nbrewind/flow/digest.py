@@ -64,6 +64,7 @@ class Walk:
     __slots__ = (
         "borrowed",
         "buf",
+        "code",
         "deps",
         "derived",
         "finaliser",
@@ -87,6 +88,8 @@ class Walk:
         """Reasons why the value cannot be stored, in the order met."""
         self.derived = False
         """Whether part of it can be stored but not digested (a figure)."""
+        self.code = False
+        """Whether functions are part of it: made again they are other objects."""
         self.finaliser = False
         self.sets: list[Any] = []
         self.keep: list[Any] = keep if keep is not None else []
@@ -394,6 +397,7 @@ def _named(walk: Walk, obj: Any) -> bool:
 def _function(walk: Walk, obj: FunctionType) -> None:
     if _named(walk, obj) or not walk.number(obj):
         return
+    walk.code = True
     walk.text(b"D", codes.code_digest(obj.__code__))
     walk.code_deps(obj.__code__)
     walk.text(b"q", obj.__qualname__)

@@ -33,6 +33,9 @@ class RunOptions:
     strict: bool = False
     engine: str | None = None
     env: str = "compatible"
+    keep: str = "all"
+    """Which values are stored (``--keep``)."""
+    keep_bytes: int = 0
     ignore: tuple[str, ...] = ()
     """Paths that listings of folders never show to cells, such as the file given with -o (R7)."""
     until: int | None = None
@@ -58,6 +61,8 @@ class RunOptions:
                 "strict": self.strict,
                 "engine": self.engine,
                 "env": self.env,
+                "keep": self.keep,
+                "keep_bytes": self.keep_bytes,
                 "ignore": list(self.ignore),
                 "headless": True,
                 "end_files": True,

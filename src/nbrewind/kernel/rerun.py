@@ -60,8 +60,12 @@ def _results_bound(shell: Any, transformed: str, count: int) -> Iterator[None]:
         finally:
             sys.displayhook = before
 
+    outer = vars(shell).get("run_ast_nodes")  # a cell that runs again may need another one first
     shell.run_ast_nodes = run_ast_nodes
     try:
         yield
     finally:
-        del shell.run_ast_nodes
+        if outer is None:
+            del shell.run_ast_nodes
+        else:
+            shell.run_ast_nodes = outer

@@ -189,6 +189,7 @@ class Session:
         report.reads = [label(root) for root in record.trace.reads if not root.startswith(("lib:", "cls:"))]
         report.writes = written_names(record.delta)
         report.recorded_seconds = record.seconds
+        process.keep.seconds[record.id] = record.seconds
         report.outputs_equal = True
         report.warnings = self._warnings(record)
         report.seconds = time.perf_counter() - started

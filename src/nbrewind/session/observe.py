@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbrewind import rules
-from nbrewind.errors import NotStorable
+from nbrewind.errors import LeftOut, NotStorable
 from nbrewind.flow import lending
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content, deep
 from nbrewind.flow.hidden import reloads
 from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
+from nbrewind.session.keep import Decide, left_out
 from nbrewind.session.memory import Memory
 from nbrewind.session.modules import get_attribute
 from nbrewind.session.tags import PRIVATE
@@ -62,6 +63,7 @@ class Observer:
         save: bool = True,
         private: bool = False,
         reloaded: Mapping[str, str] | None = None,
+        leave_out: Decide | None = None,
     ) -> Observed:
         """Walk ``values`` (the touched roots' objects) and all that they are linked to.
 
@@ -69,7 +71,8 @@ class Observer:
         cell (a write even if equal, R1); ``mutated`` ones must count as written although their
         digest may be equal; ``creator`` identifies new classes and handles; ``taken`` are
         identities still in use; of ``private`` cells no value is stored; ``reloaded``
-        are modules loaded again, those of ``before`` by default.
+        are modules loaded again, those of ``before`` by default; ``leave_out`` decides
+        about values that running cells again may give as well.
         """
         memory = self.memory
         memory.world.reloads = dict(reloads(before) if reloaded is None else reloaded)
@@ -91,7 +94,19 @@ class Observer:
         observed = Observed()
         for group in groups:
             self._component(
-                group, walks, roots, before, bound, mutated, creator, record, count, save, private, observed
+                group,
+                walks,
+                roots,
+                before,
+                bound,
+                mutated,
+                creator,
+                record,
+                count,
+                save,
+                private,
+                leave_out,
+                observed,
             )
         return observed
 
@@ -195,6 +210,7 @@ class Observer:
         count: int,
         save: bool,
         private: bool,
+        leave_out: Decide | None,
         observed: Observed,
     ) -> None:
         links = _links(group, walks)
@@ -227,7 +243,12 @@ class Observer:
         image = ""
         if not opaque and save:
             try:
-                image = self._save(group, roots, before, count)
+                plain = not derived and all(map(_plain_data, group, (walks[root] for root in group)))
+                # One record must give all of it again: those before it may be others in another run.
+                whole = all(version.image for version in old.values())
+                image = self._save(group, roots, before, count, leave_out if plain and whole else None)
+            except LeftOut as error:
+                opaque, reasons = True, dict.fromkeys(group, str(error))
             except NotStorable as error:
                 opaque, unknown = True, set(group)
                 reasons = dict.fromkeys(group, str(error))
@@ -272,17 +293,19 @@ class Observer:
         if len(old) != len(group) or mutated.intersection(group):
             return False
         return all(
-            (version.image or version.opaque == PRIVATE)
+            (version.image or version.opaque == PRIVATE or left_out(version))
             and version.digest == digests[root]
             and version.links == links[root]
             for root, version in old.items()
         )
 
-    def _save(self, group: list[Root], roots: dict[Root, Any], before: State, count: int) -> str:
+    def _save(
+        self, group: list[Root], roots: dict[Root, Any], before: State, count: int, leave_out: Decide | None
+    ) -> str:
         memory = self.memory
         with memory.own_work():
             values = {to_symbol(root, before.results, count): roots[root] for root in group}
-            return images.save(values, memory.world, memory.store.put)
+            return images.save(values, memory.world, memory.store.put, leave_out)
 
 
 def expand_classes(state: State, roots: Iterable[Root]) -> set[Root]:
@@ -320,6 +343,12 @@ def _links(group: list[Root], walks: dict[Root, Walk]) -> dict[Root, dict[Root, 
 def _pairs_digest(pairs: list[tuple[int, int]]) -> str:
     text = ";".join(f"{i},{j}" for i, j in sorted(pairs))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain_data(root: Root, walk: Walk) -> bool:
+    """Whether a value made again is as good as the first: no class or function of the notebook is in it."""
+    deps_apart = all(dep.startswith("lib:") for dep in walk.deps)
+    return deps_apart and ":" not in root and not walk.code and not walk.finaliser
 
 
 def summary(value: Any) -> str:

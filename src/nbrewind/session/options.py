@@ -16,6 +16,10 @@ class Options:
     engine: str | None = None
     """``none`` refuses to start any engine."""
     env: str = "compatible"
+    keep: str = "all"
+    """Which values are stored: ``all``, ``auto`` or ``outputs`` (``session.keep``)."""
+    keep_bytes: int = 0
+    """Bytes of values that a run may store before it stores only what cannot be had otherwise; 0: any."""
     ignore: list[str] = field(default_factory=list)
     """Paths that are no inputs: the file given with ``-o``."""
     headless: bool = False

@@ -26,6 +26,7 @@ from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
 from nbrewind.session import modules
 from nbrewind.session.counters import Counters
+from nbrewind.session.keep import Keep, check_rule
 from nbrewind.session.memory import Memory
 from nbrewind.session.observe import Observer
 from nbrewind.session.options import Options
@@ -56,6 +57,7 @@ class Process:
         self.memory.suspend = self.suspended
         self.memory.rebuild_handle_with = self._rebuild_handle
         self.observer = Observer(self.memory)
+        self.keep = Keep(store.path, check_rule(options.keep), options.keep_bytes)
         self.ambient = Ambient(str(root))
         self.files = FileWatch(
             root, store_file=store.keep_file, digest_file=store.digest_file, ignore=self._ignored()

@@ -16,6 +16,7 @@ from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
 from nbrewind.session import prepare
+from nbrewind.session.keep import left_out
 from nbrewind.session.memory import same
 from nbrewind.session.recorder import key_of_trace
 
@@ -221,7 +222,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         expected = after.names.get(root)
         if expected is None or root.startswith(("mod:", "attr:")):
             continue
-        if version.digest != expected.digest and not expected.opaque:
+        if version.digest != expected.digest and (not expected.opaque or left_out(expected)):
             raise RecomputeFailed(
                 f"cell {commit.index} is nondeterministic: running it again gave another {root}. "
                 "Execute it and its readers with `--force`.",

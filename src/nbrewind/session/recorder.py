@@ -46,6 +46,7 @@ from nbrewind.plan.match import (
 )
 from nbrewind.session import modules
 from nbrewind.session.history import History
+from nbrewind.session.keep import Decide, repeatable
 from nbrewind.session.memory import CellReads
 from nbrewind.session.nondeterminism import nondeterministic_names
 from nbrewind.session.observe import Observed
@@ -198,6 +199,15 @@ class Recorder:
             if root in memory.live and root not in deleted:
                 touched_values[root] = memory.live[root]
         attributes = self._attributes(running, read, new_modules, before)
+        around = effects(
+            self.process,
+            before,
+            running.ambient,
+            read=read,
+            names=self._names_behind(running, read),
+            trace_key=trace_key,
+            private=private,
+        )
         observed = self.observer.observe(
             touched_values,
             before=before,
@@ -211,6 +221,9 @@ class Recorder:
             attributes=attributes,
             private=private,
             reloaded=reloads(before, self.process.imports.reloaded, trace_key),
+            leave_out=self._leave_out(
+                running, outcome, read, record_id, alone=not (attributes or around.flags or new_modules)
+            ),
         )
         notes += observed.notes
         identities = dict(self.memory.world.identities)
@@ -218,15 +231,6 @@ class Recorder:
         trace = replace(trace, whole=observed.whole, identities=identities, replaced=replaced)
         delta = self._delta(
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
-        )
-        around = effects(
-            self.process,
-            before,
-            running.ambient,
-            read=read,
-            names=self._names_behind(running, read),
-            trace_key=trace_key,
-            private=private,
         )
         again = [name for name in before.imports if name in running.imports]
         imports = tuple(dict.fromkeys([*again, *self._imported()]))
@@ -267,6 +271,38 @@ class Recorder:
         memory.state = after
         self.hold(observed, bound | deleted, after)
         return record
+
+    def _leave_out(
+        self, running: Running, outcome: Outcome, read: set[Root], record: str, *, alone: bool
+    ) -> Decide:
+        """Whether what the cell made may be left out of the store, and when.
+
+        ``alone`` says that it changed nothing but names and plain ambient items.
+        """
+        keep, before, files, counts = self.process.keep, running.before, outcome.files, outcome.counts
+        versions = [before.names[root] for root in read if root in before.names]
+        certain = repeatable(
+            running.code,
+            running.names,
+            versions,
+            touched_outside=bool(
+                not alone
+                or outcome.error
+                or outcome.interrupted
+                or files.external
+                or files.reads
+                or files.found
+                or files.changed
+                or counts.run
+                or counts.served
+                or counts.failed
+                or self.process.entropy.drawn
+                or nondeterministic_names(running.code, self.memory, read)
+            ),
+        )
+        if not certain:
+            return keep.any_cell
+        return keep.cell(record, outcome.seconds, versions, running.tags)
 
     def hold(self, observed: Observed, replaced: set[Root], after: State) -> None:
         """Live values are now at the versions just recorded."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.errors import LeftOut, MissingObject, NotStorable
 from nbrewind.flow.buffers import blocks
 from nbrewind.flow.digest import deep
 from nbrewind.model import Digest
@@ -34,13 +34,22 @@ class Header(msgspec.Struct):
     """Blocks of each buffer, in order."""
 
 
-def save(roots: Mapping[str, Any], world: DumpWorld, put: Put) -> Digest:
+def save(
+    roots: Mapping[str, Any], world: DumpWorld, put: Put, leave_out: Callable[[int], str] | None = None
+) -> Digest:
     """Store one component; returns the image's digest.
 
+    ``leave_out`` is asked with the size in bytes and may give a reason not to.
+
     Raises:
+        LeftOut: there was such a reason.
         NotStorable: some value cannot be stored; nothing was put then.
     """
     dumped = dump(roots, world)
+    if leave_out is not None:
+        reason = leave_out(len(dumped.stream) + sum(buffer.nbytes for buffer in dumped.buffers))
+        if reason:
+            raise LeftOut(reason)
     buffers = [[put(block, digest) for block, digest in blocks(buffer)] for buffer in dumped.buffers]
     return put(MAGIC + msgspec.msgpack.encode(Header(dumped.stream, buffers)))
 
