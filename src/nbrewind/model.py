@@ -16,7 +16,7 @@ from typing import Any, Literal
 Root = str
 Digest = str
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 FileKind = Literal["file", "dir", "absent"]
 Action = Literal["restored", "executed", "recomputed", "failed", "skipped", "depends"]

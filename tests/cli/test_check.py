@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Command, save_book
-from nbrewind.store.objects import Objects, digest_of
+from support.stores import places
 
 pytestmark = pytest.mark.real_kernel
 
@@ -19,10 +19,10 @@ def test_a_lost_block_of_an_array_is_named_and_its_cell_runs_once(nbrewind: Comm
     sound = nbrewind("check", book, "--json")
     assert sound.code == 0 and not sound.json["problems"] and sound.json["objects"] > 3
 
-    objects = Objects(folder / ".nbrewind" / "objects")
-    largest = max(objects.digests(), key=lambda digest: objects.path(digest).stat().st_size)
-    data = objects.path(largest).read_bytes()
-    objects.path(largest).write_bytes(data[:-1])
+    found = places(folder / ".nbrewind")
+    largest = max(found, key=lambda digest: found[digest].length)
+    data = found[largest].bytes()
+    found[largest].spoil()
     told = nbrewind("check")
     assert told.code == 4 and f"object {largest}" in told.out and "'a = np.arange(100_000)'" in told.out
     assert nbrewind("check", folder / ".nbrewind", "--json").json["problems"]
@@ -37,7 +37,7 @@ def test_a_lost_block_of_an_array_is_named_and_its_cell_runs_once(nbrewind: Comm
         "restored",
         "restored",
     ]
-    assert objects.path(digest_of(data)).read_bytes() == data, "written again"
+    assert places(folder / ".nbrewind")[largest].bytes() == data, "written again"
     assert nbrewind("check").code == 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Command, save_book
-from nbrewind.store.objects import Objects
+from support.stores import places
 
 pytestmark = pytest.mark.real_kernel
 
@@ -19,19 +19,18 @@ def test_an_older_run_goes_and_the_newest_is_restored(nbrewind: Command, folder:
     for value in (1.5, 2.5):
         save_book(book, *(source.format(value=value) for source in SOURCES))
         assert nbrewind("audit", book).code == 0
-    objects = Objects(folder / ".nbrewind" / "objects")
-    before = set(objects.digests())
+    before = places(folder / ".nbrewind").keys()
 
     nothing = nbrewind("gc", book)
     assert nothing.code == 0 and "would delete: nothing" in nothing.out, "all of it is history"
     told = nbrewind("gc", book, "--keep-bytes", "0", "--dry-run", "--json").json
     assert not told["deleted"] and told["over"] and told["kept"]["runs"] == 1
     assert told["garbage"]["runs"] == 1 and told["garbage"]["bytes"] > 800_000
-    assert set(objects.digests()) == before
+    assert places(folder / ".nbrewind").keys() == before
 
     done = nbrewind("gc", book, "--keep-bytes", "0", "--yes", "--json").json
     assert done == {**told, "deleted": True}
-    assert len(set(objects.digests())) == len(before) - told["garbage"]["objects"]
+    assert len(places(folder / ".nbrewind")) == len(before) - told["garbage"]["objects"]
     assert nbrewind("check", book).code == 0
 
     again = nbrewind("repeat", book, "--json")

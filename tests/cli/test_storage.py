@@ -16,8 +16,9 @@ from jupyter_client.manager import KernelManager
 from cli.conftest import Command, save_book
 from nbrewind.kernel.notebook import read_notebook
 from nbrewind.store import Store
-from nbrewind.store.objects import Objects, digest_of
+from nbrewind.store.loose import digest_of
 from support.disks import fill, photograph, read_only, small_disk
+from support.stores import place
 
 pytestmark = pytest.mark.real_kernel
 
@@ -260,8 +261,7 @@ def test_a_disk_that_is_full_from_the_start(nbrewind: Command, folder: Path, dis
 
 def spoil(store: Path, content: bytes) -> None:
     """Change one byte of the object that holds ``content``."""
-    path = Objects(store / "objects").path(digest_of(content))
-    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    place(store, digest_of(content)).spoil()
 
 
 def test_damaged_outputs_make_a_cell_run_once(nbrewind: Command, folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nbrewind.store import Store
-from nbrewind.store.objects import Objects
+from nbrewind.store.pack import Appender, Location
 from store.conftest import TESTS, commit, record
 from support.disks import fill, small_disk
 
@@ -99,14 +99,14 @@ def test_a_full_disk_loses_what_it_names_and_nothing_else(disk: Path) -> None:
 def test_a_failed_object_takes_its_record_along(
     store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    original, calls = Objects.write, iter(range(100))
+    original, wanted = Appender.append, b"object %d" % failing
 
-    def write(objects: Objects, digest: str, data: bytes) -> None:
-        if next(calls) == failing:
+    def append(pack: Appender, objects: list[tuple[str, bytes]]) -> list[Location]:
+        if any(data == wanted for _, data in objects):
             raise OSError(5, "Input/output error")
-        original(objects, digest, data)
+        return original(pack, objects)
 
-    monkeypatch.setattr(Objects, "write", write)
+    monkeypatch.setattr(Appender, "append", append)
     for number in range(3):
         image = store.put(b"object %d" % number)
         store.add_record(record(f"r{number}", image))

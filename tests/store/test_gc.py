@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from nbrewind.errors import StoreError
 from nbrewind.model import Run, TaskEntry, Version
-from nbrewind.store import Store, catalog
+from nbrewind.store import Store, compact, lease
 from nbrewind.store.check import examine
 from nbrewind.store.gc import Limits, collect, survey
-from nbrewind.store.objects import Objects
 from store.conftest import commit, record
+from support.stores import places, run_sql
 
 MAGIC = b"image"
 
@@ -65,7 +63,7 @@ def test_history_stays_unless_told_otherwise(store: Store, history: dict[str, st
     assert (found.runs, found.commits, found.records, found.tasks) == ([], [], [], [])
     assert found.objects == [orphan] and found.leftovers == [left] and left.exists()
     collect(store.path, Limits(), MAGIC)
-    assert not left.exists() and not Objects(store.path / "objects").has(orphan)
+    assert not left.exists() and orphan not in places(store.path)
     assert not examine(store.path, inner).problems
     assert hits(store) == {name(run) for run in "abcd"}
 
@@ -86,8 +84,8 @@ def test_old_runs_go_and_the_newest_of_a_notebook_stays(
 ) -> None:
     before = survey(store.path, limits, MAGIC)
     assert collect(store.path, limits, MAGIC) == before, "the dry run said so"
-    objects = Objects(store.path / "objects")
-    assert {run for run, block in history.items() if objects.has(block)} == set(kept)
+    there = places(store.path)
+    assert {run for run, block in history.items() if block in there} == set(kept)
     assert hits(store) == {name(run) for run in kept}
     opened = Store.open(store.path, readonly=True)
     assert {run.id for run in opened.runs()} == set(kept)
@@ -108,7 +106,7 @@ def test_a_record_that_a_kept_one_needs_to_recompute_stays(store: Store, history
     opened.close()
     collect(store.path, Limits(before=10_000.0), MAGIC)
     assert hits(store) == {name(run) for run in "acde"}
-    assert Objects(store.path / "objects").has(history["a"])
+    assert history["a"] in places(store.path)
 
 
 def test_a_branch_keeps_the_commits_that_it_began_from(store: Store, history: dict[str, str]) -> None:
@@ -123,31 +121,88 @@ def test_a_branch_keeps_the_commits_that_it_began_from(store: Store, history: di
     again.close()
 
 
-def test_nothing_goes_while_somebody_has_the_store(store: Store, history: dict[str, str]) -> None:
+def test_what_a_living_process_relies_on_stays(store: Store, history: dict[str, str]) -> None:
     user = Store.open(store.path)
     fresh = user.put(MAGIC)  # no row names it yet
     user.flush()
-    with pytest.raises(StoreError, match="in use"):
-        collect(store.path, Limits(before=10_000.0), MAGIC)
-    user.add_record(record("late", fresh))
+    served = user.records("k")[-1]
+    assert served.id == name("a") and user.complete(served)
+    collect(store.path, Limits(before=10_000.0), MAGIC)
+    assert hits(store) == {name(run) for run in "acd"}, "a is relied on, b is not"
+    user.add_record(record(name("e"), fresh))
+    user.add_commit(commit("ca2", name("a"), run="e"))
+    user.start_run(Run(id="e", notebook="z", started=1000.0, head="ca2"))
+    user.close()
+    assert not user.failures
+    collect(store.path, Limits(), MAGIC)
+    assert not examine(store.path, inner).problems
+    assert hits(store) == {name(run) for run in "acde"}
+
+
+def test_a_dead_pack_that_somebody_reads_from_stays(store: Store, history: dict[str, str]) -> None:
+    user = Store.open(store.path, readonly=True)
+    assert user.has(history["a"])
+    kept = collect(store.path, Limits(before=10_000.0), MAGIC)
+    assert kept.runs and not kept.objects
+    assert user.get(history["a"]) == b"a" * 10_000
     user.close()
     collect(store.path, Limits(), MAGIC)
-    assert not examine(store.path, inner).problems and "late" in hits(store)
+    assert history["a"] not in places(store.path) and history["d"] in places(store.path)
+
+
+def test_the_run_of_a_living_process_stays(store: Store, history: dict[str, str]) -> None:
+    user = Store.open(store.path)
+    user.update_run(user.run("a"))
+    collect(store.path, Limits(before=10_000.0), MAGIC)
+    user.close()
+    assert hits(store) == {name(run) for run in "acd"}
+
+
+def test_packs_shrink_to_what_lives_in_them(store: Store, history: dict[str, str]) -> None:
+    before = [path.stat().st_size for path in (store.path / "packs").iterdir()]
+    collect(store.path, Limits(before=10_000.0), MAGIC)
+    after = [path.stat().st_size for path in (store.path / "packs").iterdir()]
+    assert len(before) == len(after) == 1 and after[0] < before[0] - 19_000
+    assert not examine(store.path, inner).problems
+
+
+def test_without_locks_of_bytes_nothing_goes_under_a_user(
+    store: Store, history: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_HAS_RANGES", False)
+    user = Store.open(store.path)
+    with pytest.raises(StoreError, match="in use"):
+        collect(store.path, Limits(before=10_000.0), MAGIC)
+    user.close()
+    collect(store.path, Limits(before=10_000.0), MAGIC)
+    assert hits(store) == {name(run) for run in "cd"}
+
+
+def test_a_pack_of_a_killed_writer_goes(store: Store, history: dict[str, str]) -> None:
+    stray = store.path / "packs" / ("0" * 32 + ".pack")
+    stray.write_bytes(b"half")
+    writing = Store.open(store.path)
+    writing.put(b"new")
+    writing.flush()
+    assert collect(store.path, Limits(), MAGIC).leftovers == [stray]
+    writing.add_record(record(name("f"), writing.put(b"more")))
+    writing.close()
+    assert not stray.exists() and not examine(store.path, inner).problems
 
 
 def test_interrupted_after_the_rows_the_rest_goes_next_time(
     store: Store, history: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(path: Path, missing_ok: bool = False) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "unlink", interrupt)
+        patch.setattr(compact, "copied", interrupt)
         collect(store.path, Limits(before=10_000.0), MAGIC)
     assert not examine(store.path, inner).problems
     collect(store.path, Limits(), MAGIC)
-    objects = Objects(store.path / "objects")
-    assert {run for run, block in history.items() if objects.has(block)} == {"c", "d"}
+    there = places(store.path)
+    assert {run for run, block in history.items() if block in there} == {"c", "d"}
 
 
 def test_half_a_path_is_no_path(store: Store, history: dict[str, str]) -> None:
@@ -155,10 +210,7 @@ def test_half_a_path_is_no_path(store: Store, history: dict[str, str]) -> None:
     opened.add_record(record("more"))
     opened.add_commit(commit("cm", "more", "ca", run="a"))
     opened.close()
-    connection = sqlite3.connect(store.path / catalog.NAME)
-    with connection:
-        connection.execute("delete from commits where id = 'ca'")
-    connection.close()
+    run_sql(store.path, "delete from commits where id = 'ca'")
     again = Store.open(store.path, readonly=True)
     assert again.path_to("cm") == []
     again.close()

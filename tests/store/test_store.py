@@ -19,6 +19,7 @@ from nbrewind.model import FORMAT_VERSION, Run, TaskEntry
 from nbrewind.store import Store
 from nbrewind.store import store as implementation
 from store.conftest import commit, record
+from support.stores import place
 
 
 def test_everything_comes_back_at_once_and_after_closing(tmp_path: Path) -> None:
@@ -83,23 +84,32 @@ def test_what_is_absent_says_so(store: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
-def test_a_damaged_object_is_a_miss(store: Store, damage: str) -> None:
-    digest = store.put(b"payload" * 100)
+@pytest.mark.parametrize("loose", [False, True])
+def test_a_damaged_object_is_a_miss(store: Store, tmp_path: Path, damage: str, loose: bool) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"payload" * 100)
+    digest = store.put_file(str(file)) if loose else store.put(b"payload" * 100)
     store.add_record(record("one", outputs=digest))
     store.flush()
-    path = store.objects.path(digest)
-    data = path.read_bytes()
-    path.chmod(0o600)
+    where = place(store.path, digest)
     if damage == "gone":
-        path.unlink()
+        where.file.unlink()
+    elif damage == "flip":
+        where.spoil()
     else:
-        path.write_bytes({"flip": data[:-1] + b"!", "cut": data[:-5], "empty": b""}[damage])
+        os.truncate(where.file, where.offset + where.length - 5 if damage == "cut" else 0)
     fresh = Store.open(store.path, readonly=True)
     with pytest.raises(MissingObject, match="runs again"):
         fresh.get(digest)
     assert not fresh.complete(fresh.record("one"))
     fresh.close()
-    assert store.put(b"payload" * 100) == digest, "and the same bytes may be put again"
+    again = Store.open(store.path)
+    with pytest.raises(MissingObject):
+        again.get(digest)
+    assert again.put(b"payload" * 100) == digest, "and the same bytes may be put again"
+    again.close()
+    assert again.get(digest) == b"payload" * 100
+    again.close()
 
 
 def test_a_row_that_cannot_be_read_is_a_miss(store: Store) -> None:
@@ -115,16 +125,23 @@ def test_a_row_that_cannot_be_read_is_a_miss(store: Store) -> None:
 
 def test_permissions_keep_values_from_others(store: Store) -> None:
     digest = store.put(b"secret")
+    kept = store.put_file(str(store.path / ".gitignore"))
     store.flush()
+    pack = place(store.path, digest).file
     for path, mode in (
         (store.path, 0o700),
         (store.path / "objects", 0o700),
+        (store.path / "packs", 0o700),
         (store.path / "catalog.sqlite", 0o600),
-        (store.objects.path(digest), 0o600),
-        (store.objects.path(digest).parent, 0o700),
+        (store.path / "leases", 0o600),
+        (pack, 0o600),
+        (place(store.path, kept).file, 0o600),
+        (place(store.path, kept).file.parent, 0o700),
     ):
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
     assert (store.path / ".gitignore").read_text() == "*\n"
+    store.close()
+    assert stat.S_IMODE(pack.stat().st_mode) == 0o400, "nothing is written to a pack any more"
 
 
 def test_a_newer_format_is_refused(store: Store) -> None:
@@ -212,7 +229,7 @@ def test_files_go_in_and_out_whole(store: Store, tmp_path: Path) -> None:
     store.copy_out(digest, str(target), 0o640)
     assert target.read_bytes() == source.read_bytes()
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    store.objects.path(digest).write_bytes(b"damaged")
+    store.objects.loose.path(digest).write_bytes(b"damaged")
     target.write_text("mine")
     with pytest.raises(MissingObject, match="is as it was"):
         store.copy_out(digest, str(target), 0o640)

@@ -373,9 +373,7 @@ class Walk:
         if kind.__module__.startswith("xarray.") and len(parts) > 2 and isinstance(parts[2], tuple):
             # Looking at attributes that nobody has set makes an empty dictionary of them; accessors are kept.
             looked = ("_attrs", "_encoding")
-            slots = {
-                k: None if k in looked and not v else v for k, v in parts[2][1].items() if k != "_cache"
-            }
+            slots = {k: None if k in looked and not v else v for k, v in parts[2][1].items() if k != "_cache"}
             parts[2] = (parts[2][0], slots)
             self.keep.append(parts[2])
         head += [self.value(x) for x in parts]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import lending
-from nbrewind.flow.buffers import BLOCK, blocks, buffer_digest
+from nbrewind.flow.buffers import LARGE, blocks, buffer_digest
 from nbrewind.flow.digest import Walk, content_digest
 from nbrewind.flow.names import is_own_class
 from unit.graphs import canonical, graphs
@@ -95,7 +95,7 @@ def test_what_has_no_content_says_so() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 3 * BLOCK), st.integers(0, 3 * BLOCK))
+@given(st.integers(0, 2 * LARGE), st.integers(0, 2 * LARGE))
 def test_one_changed_byte_changes_one_block(size: int, where: int) -> None:
     before = bytearray(size)
     after = bytearray(size)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbrewind.errors import MissingObject, NotStorable
-from nbrewind.flow.buffers import BLOCK
+from nbrewind.flow.buffers import BLOCK, LARGE, SMALL_BLOCK
 from nbrewind.flow.digest import content_digest
 from nbrewind.session.memory import Memory
 from nbrewind.store import Store
@@ -75,7 +75,7 @@ def test_arrays_keep_their_strides(memory: Memory, shape: tuple[int, ...], order
         assert saved(memory, a=array)["a"].strides == array.strides
 
 
-@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+@pytest.mark.parametrize("size", [SMALL_BLOCK - 1, SMALL_BLOCK, SMALL_BLOCK + 1, LARGE - 1, LARGE, LARGE + BLOCK + 7])
 def test_arrays_of_several_blocks(memory: Memory, size: int) -> None:
     array = np.random.default_rng(size).integers(0, 255, size, dtype="u1")
     loaded = saved(memory, a=array)["a"]

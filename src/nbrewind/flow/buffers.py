@@ -14,8 +14,14 @@ from blake3 import blake3
 
 from nbrewind.model import Digest
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 """Bytes of a block: what one changed element costs in the store."""
+
+SMALL_BLOCK = 64 << 10
+"""Bytes of a block of a small buffer, whose element should cost less than the whole."""
+
+LARGE = 8 << 20
+"""Bytes from which a buffer is cut into large blocks."""
 
 _SMALL = 4096
 _KNOWN: OrderedDict[tuple[int, bytes], Digest] = OrderedDict()
@@ -25,8 +31,9 @@ _MOST = 65536
 def blocks(buffer: bytes | bytearray | memoryview) -> Iterator[tuple[memoryview, Digest]]:
     """The aligned blocks of a contiguous buffer with their BLAKE3 digests (32 hexadecimal digits)."""
     view = memoryview(buffer).cast("B")
-    for start in range(0, view.nbytes, BLOCK):
-        block = view[start : start + BLOCK]
+    size = BLOCK if view.nbytes >= LARGE else SMALL_BLOCK
+    for start in range(0, view.nbytes, size):
+        block = view[start : start + size]
         yield block, _block_digest(block)
 
 

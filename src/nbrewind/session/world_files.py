@@ -223,7 +223,7 @@ class FileLayer:
         digest = self.store.put_file(path)
         if held:
             return
-        place = self.store.set_aside(path) if self.store.readonly else self.store.objects.path(digest)
+        place = self.store.set_aside(path) if self.store.readonly else self.store.objects.loose.path(digest)
         self.kept.append(f"what {path} held is kept in {place}")
 
     def remember(self, key: str, state: FileState) -> None:

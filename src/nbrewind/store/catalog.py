@@ -12,6 +12,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from blake3 import blake3
+
 from nbrewind.errors import NoStore, StoreError
 from nbrewind.model import FORMAT_VERSION
 
@@ -22,9 +24,14 @@ BESIDE = tuple(f"{NAME}-{suffix}" for suffix in ("wal", "shm", "journal"))
 WAIT = 60.0
 """Seconds that a writer waits for another process's transaction."""
 
-_SCHEMA = f"""
+SEALED = "seal = seal(body)"
+"""Holds for a row whose body is as it was written."""
+
+SEALED_RECORD = "seal = seal(body, forgotten)"
+
+_SCHEMA = """
 create table meta (key text primary key, value text not null);
-insert into meta values ('format', '{FORMAT_VERSION}');
+insert into meta values ('format', '1');
 create table records (
     seq integer primary key autoincrement, id text unique not null, source_key text not null,
     forgotten integer not null default 0, body blob not null);
@@ -41,12 +48,31 @@ create table tasks (
     seq integer primary key autoincrement, key text not null, body blob not null);
 create index tasks_key on tasks (key);
 create table digests (signature text primary key, digest text not null);
+"""
+
+_FROM_1_TO_2 = f"""
+create table packs (id integer primary key autoincrement, name text unique not null);
+create table objects (
+    digest text not null, pack integer not null, offset integer not null, length integer not null,
+    primary key (digest, pack)) without rowid;
+create index objects_pack on objects (pack);
+alter table records add column seal text not null default '';
+alter table commits add column seal text not null default '';
+alter table runs add column seal text not null default '';
+alter table tasks add column seal text not null default '';
+update records set seal = seal(body, forgotten);
+update commits set seal = seal(body);
+update runs set seal = seal(body);
+update tasks set seal = seal(body);
+update meta set value = '{FORMAT_VERSION}' where key = 'format';
 pragma user_version = {FORMAT_VERSION};
 """
 
 
-def open_for_writing(folder: Path) -> sqlite3.Connection:
+def open_for_writing(folder: Path, *, migrating: bool = False) -> sqlite3.Connection:
     """A connection of the writer's thread; makes the tables of a new store.
+
+    ``migrating`` brings one of an earlier format to this one; the caller is alone.
 
     Raises:
         StoreError: it cannot be written, is damaged, or a later version wrote it.
@@ -57,13 +83,14 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
         with contextlib.suppress(FileExistsError):  # the files beside it get the same permissions
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         connection = sqlite3.connect(path, check_same_thread=False, timeout=WAIT)
+        add_functions(connection)
         check_format(connection, folder)
+        if version(connection) == 1 and not migrating:
+            raise StoreError(f"The store at {folder} has format 1 and was not brought to format 2 yet.")
         _write_ahead(connection)
         connection.execute("pragma synchronous = full")
         connection.execute("begin immediate")
-        if version(connection) == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+        migrate(connection)
         connection.execute("update meta set value = value where false")  # fails if it cannot be written
         connection.commit()
     except BaseException as error:
@@ -77,6 +104,26 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
             raise damaged(folder, error) from error
         raise
     return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring them to this format; inside a transaction or on a private copy."""
+    for found, statements in ((0, _SCHEMA), (1, _FROM_1_TO_2)):
+        if version(connection) <= found:
+            for statement in statements.split(";"):
+                connection.execute(statement)
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """``seal(body, ...)``: the digest of a row, by which a changed one is found."""
+    connection.create_function("seal", -1, _seal, deterministic=True)
+
+
+def _seal(*columns: object) -> str:
+    hasher = blake3()
+    for column in columns:
+        hasher.update(column if isinstance(column, bytes) else str(column).encode())
+    return str(hasher.hexdigest()[:32])
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -122,6 +169,23 @@ def check_format(connection: sqlite3.Connection, folder: Path) -> None:
 def version(connection: sqlite3.Connection) -> int:
     """The format's version; 0 while the tables are not made."""
     return int(connection.execute("pragma user_version").fetchone()[0])
+
+
+def format_of(folder: Path) -> int:
+    """The version of the catalog in a folder; 0 where there is none, or none that can be read.
+
+    Where SQLite left nothing beside the file, its header is read and no trace is left.
+    """
+    path = folder / NAME
+    try:
+        if not any((folder / name).exists() for name in BESIDE):
+            with open(path, "rb") as file:
+                header = file.read(64)
+            return int.from_bytes(header[60:64], "big") if header.startswith(b"SQLite format 3\0") else 0
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as found:
+            return version(found)
+    except (OSError, sqlite3.Error):
+        return 0
 
 
 def identity(folder: Path) -> tuple[int, int] | None:

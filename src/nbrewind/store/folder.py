@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 
 from nbrewind.errors import StoreError
-from nbrewind.store import catalog
-from nbrewind.store.objects import Objects
+from nbrewind.store import catalog, lease, pack
+from nbrewind.store.loose import Loose
+from nbrewind.store.objects import LOOSE_FOLDER, PACK_FOLDER
 
-OBJECTS = "objects"
-OWN_ENTRIES = frozenset({".gitignore", OBJECTS, catalog.NAME, *catalog.BESIDE})
+FOLDERS = (LOOSE_FOLDER, PACK_FOLDER)
+OWN_ENTRIES = frozenset({".gitignore", *FOLDERS, lease.NAME, catalog.NAME, *catalog.BESIDE})
 
 
 def prepare(folder: Path) -> None:
@@ -29,18 +31,35 @@ def prepare(folder: Path) -> None:
             )
         if folder.is_dir():
             refuse_foreign(folder)
+            upgrade(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / OBJECTS).mkdir(mode=0o700, exist_ok=True)
+        for name in FOLDERS:
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        lease.make(folder)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")
-        for place in (folder, folder / OBJECTS):
+        for place in (folder, *(folder / name for name in FOLDERS)):
             if not os.access(place, os.W_OK | os.X_OK):
                 why = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
                 raise OSError(why, os.strerror(why))
     except OSError as error:
         raise catalog.unwritable(folder, error.strerror or str(error)) from error
     catalog.open_for_writing(folder).close()
+
+
+def upgrade(folder: Path) -> None:
+    """Bring a store of an earlier format to this one; its objects stay as they are.
+
+    Raises:
+        StoreError: somebody uses it, or it cannot be written.
+    """
+    if catalog.format_of(folder) == 1:
+        with lease.alone(folder, "it is of an earlier format and could not be brought to this one"):
+            for name in FOLDERS:
+                (folder / name).mkdir(mode=0o700, exist_ok=True)
+            lease.make(folder)
+            catalog.open_for_writing(folder, migrating=True).close()
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -68,12 +87,25 @@ def clear(folder: Path) -> None:
     try:
         for name in (catalog.NAME, *catalog.BESIDE):
             (folder / name).unlink(missing_ok=True)
-        Objects(folder / OBJECTS).clear()
-        (folder / ".gitignore").unlink(missing_ok=True)
+        for path in packs(folder):
+            path.unlink(missing_ok=True)
+        Loose(folder / LOOSE_FOLDER).clear()
+        for name in (lease.NAME, ".gitignore"):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"The store {folder} cannot be deleted ({error.strerror}): {error.filename}. "
             "Check who owns it and whether a kernel uses it."
         ) from error
-    with contextlib.suppress(OSError):  # somebody else's files are in it
-        folder.rmdir()
+    for place in (folder / PACK_FOLDER, folder):
+        with contextlib.suppress(OSError):  # somebody else's files are in it
+            place.rmdir()
+
+
+def packs(folder: Path) -> list[Path]:
+    """The files of packs, whether a row names them or not."""
+    return sorted(path for path in (folder / PACK_FOLDER).glob("*" + pack.SUFFIX) if _is_name(path.stem))
+
+
+def _is_name(stem: str) -> bool:
+    return re.fullmatch("[0-9a-f]{32}", stem) is not None

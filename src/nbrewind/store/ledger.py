@@ -16,8 +16,21 @@ import msgspec
 
 from nbrewind.errors import MissingObject, StoreError
 from nbrewind.model import Commit, Delta, Digest, Record, Run, TaskEntry, Version
+from nbrewind.store.catalog import SEALED, SEALED_RECORD
+from nbrewind.store.pack import Location
 from nbrewind.store.reader import Reader
 from nbrewind.store.writer import Item
+
+_INSERT_RECORD = "insert or ignore into records (id, source_key, body, seal) values (?1, ?2, ?3, seal(?3, 0))"
+_INSERT_COMMIT = (
+    "insert or ignore into commits (id, run, parent, record, body, seal) "
+    "values (?1, ?2, ?3, ?4, ?5, seal(?5))"
+)
+_REPLACE_RUN = (
+    "insert into runs (id, notebook, body, seal) values (?1, ?2, ?3, seal(?3)) on conflict (id) do update "
+    "set notebook = excluded.notebook, body = excluded.body, seal = excluded.seal"
+)
+_INSERT_TASK = "insert into tasks (key, body, seal) values (?1, ?2, seal(?2))"
 
 T = TypeVar("T", Record, Commit, Run, TaskEntry)
 
@@ -42,6 +55,10 @@ class Ledger:
         """Queue an item for the writer."""
         raise NotImplementedError
 
+    def _rely(self, names: Iterable[str]) -> bool:
+        """Keep records and runs from being collected; True if what was read of them may be old."""
+        raise NotImplementedError
+
     # -- records -----------------------------------------------------------------------------
 
     def add_record(self, record: Record) -> None:
@@ -51,7 +68,7 @@ class Ledger:
         self._write(
             Item(
                 f"record {record.id}",
-                sql="insert or ignore into records (id, source_key, body) values (?, ?, ?)",
+                sql=_INSERT_RECORD,
                 parameters=(record.id, record.source_key, encode(record)),
                 needs=needs(record),
                 closes=True,
@@ -60,7 +77,8 @@ class Ledger:
 
     def records(self, source_key: Digest) -> list[Record]:
         """Records of a source, newest first."""
-        sql = "select body from records where source_key = ? and forgotten = 0 order by seq"
+        chosen = f"source_key = ? and forgotten = 0 and {SEALED_RECORD}"
+        sql = f"select body from records where {chosen} order by seq"
         with self._lock:
             waiting = [r for r in self._queued["record"].values() if r.source_key == source_key]
             return _newest_first(self._all("records", source_key, sql, Record), waiting)
@@ -75,7 +93,8 @@ class Ledger:
             waiting = self._queued["record"].get(record_id)
             if waiting is not None:
                 return waiting  # type: ignore[no-any-return]
-            found = self._all("record", record_id, "select body from records where id = ?", Record)
+            sql = f"select body from records where id = ? and {SEALED_RECORD}"
+            found = self._all("record", record_id, sql, Record)
         if not found:
             raise MissingObject(f"The store has no record {record_id}.")
         return found[0]
@@ -90,11 +109,9 @@ class Ledger:
         """Replace a run's row."""
         with self._lock:
             self._queued["run"][run.id] = run
-        sql = (
-            "insert into runs (id, notebook, body) values (?, ?, ?) "
-            "on conflict (id) do update set notebook = excluded.notebook, body = excluded.body"
-        )
-        self._write(Item(f"run {run.id}", sql=sql, parameters=(run.id, _text(run.notebook), encode(run))))
+        self._rely([run.id])
+        row = (run.id, _text(run.notebook), encode(run))
+        self._write(Item(f"run {run.id}", sql=_REPLACE_RUN, parameters=row))
 
     def run(self, run_id: str) -> Run:
         """One run.
@@ -112,9 +129,10 @@ class Ledger:
         with self._lock:
             newer = {r.id: r for r in self._queued["run"].values() if notebook in (None, r.notebook)}
             if notebook is None:
-                found = self._all("runs", "", "select body from runs where ? = '' order by seq", Run)
+                sql = f"select body from runs where ? = '' and {SEALED} order by seq"
+                found = self._all("runs", "", sql, Run)
             else:
-                sql = "select body from runs where notebook = ? order by seq"
+                sql = f"select body from runs where notebook = ? and {SEALED} order by seq"
                 found = self._all("runs of", _text(notebook), sql, Run)
         merged = [newer.pop(run.id, run) for run in found] + list(newer.values())
         return merged[::-1]
@@ -127,7 +145,7 @@ class Ledger:
         self._write(
             Item(
                 f"commit {commit.id}",
-                sql="insert or ignore into commits (id, run, parent, record, body) values (?, ?, ?, ?, ?)",
+                sql=_INSERT_COMMIT,
                 parameters=(commit.id, commit.run, commit.parent, commit.record, encode(commit)),
                 needs=frozenset(wanted),
             )
@@ -143,20 +161,25 @@ class Ledger:
             waiting = self._queued["commit"].get(commit_id)
             if waiting is not None:
                 return waiting  # type: ignore[no-any-return]
-            found = self._all("commit", commit_id, "select body from commits where id = ?", Commit)
+            sql = f"select body from commits where id = ? and {SEALED}"
+            found = self._all("commit", commit_id, sql, Commit)
         if not found:
             raise MissingObject(f"The store has no commit {commit_id}.")
         return found[0]
 
     def commits(self, run_id: str) -> list[Commit]:
         """Commits of a run, oldest first."""
-        sql = "select body from commits where run = ? order by seq"
+        sql = f"select body from commits where run = ? and {SEALED} order by seq"
         with self._lock:
             waiting = [c for c in self._queued["commit"].values() if c.run == run_id]
             return _newest_first(self._all("commits", run_id, sql, Commit), waiting)[::-1]
 
     def path_to(self, commit_id: str) -> list[Commit]:
         """Commits from the root to one, empty if any of them is unknown: half a path is another state."""
+        path = self._ancestors(commit_id)
+        return self._ancestors(commit_id) if self._rely({commit.run for commit in path}) else path
+
+    def _ancestors(self, commit_id: str) -> list[Commit]:
         path: list[Commit] = []
         while commit_id:
             try:
@@ -196,7 +219,7 @@ class Ledger:
         self._write(
             Item(
                 f"task {number}",
-                sql="insert into tasks (key, body) values (?, ?)",
+                sql=_INSERT_TASK,
                 parameters=(entry.key, encode(entry)),
                 needs=frozenset(wanted),
             )
@@ -206,15 +229,31 @@ class Ledger:
         """Entries of a task's key, oldest first."""
         with self._lock:
             waiting = [entry for entry in self._queued["task"].values() if entry.key == key]
-            found = self._all("tasks", key, "select body from tasks where key = ? order by seq", TaskEntry)
+            sql = f"select body from tasks where key = ? and {SEALED} order by seq"
+            found = self._all("tasks", key, sql, TaskEntry)
         # A row may be committed and not yet be reported as written.
         return [*found, *(entry for entry in waiting if entry not in found)]
 
     def task_log(self) -> list[TaskEntry]:
         """All entries that are on disk, oldest first; those that cannot be read are left out."""
         with self._lock:
-            found = self._rows("select body from tasks where ? = '' order by seq", "")
+            found = self._rows(f"select body from tasks where ? = '' and {SEALED} order by seq", "")
         return [entry for (body,) in found if (entry := decode(body, TaskEntry)) is not None]
+
+    # -- objects -----------------------------------------------------------------------------
+
+    def locations(self, digest: Digest) -> list[Location]:
+        """Where the catalog says that an object lies; nowhere if it cannot be read."""
+        sql = (
+            "select packs.name, offset, length from objects join packs on packs.id = objects.pack "
+            "where digest = ? order by packs.id"
+        )
+        with self._lock:
+            try:
+                return [Location(*row) for row in self._reader.rows(sql, (digest,))]
+            except StoreError as error:
+                self._trouble(error)
+                return []
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -256,6 +295,9 @@ class Ledger:
         """Take note of a failed query; raises it where nobody tolerates that."""
         if not self.tolerant:
             raise error
+        self._trouble(error)
+
+    def _trouble(self, error: StoreError) -> None:
         if str(error) not in self.troubles:
             self.troubles.append(str(error))
 

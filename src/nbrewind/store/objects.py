@@ -1,60 +1,67 @@
-"""Objects: bytes named by their BLAKE3 digest, one file each (docs/format.md, "Objects")."""
+"""Objects: bytes named by their digest, in packs or loose, found wherever they lie whole."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import re
-import uuid
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from blake3 import blake3
 
-from nbrewind.errors import MissingObject
 from nbrewind.model import Digest
+from nbrewind.store import pack
+from nbrewind.store.lease import LOOSE
+from nbrewind.store.loose import CHUNK, Loose, digest_of, put_chunks
+from nbrewind.store.pack import Location
 
-CHUNK = 4 << 20
-"""Bytes read at a time when a file is hashed or copied."""
+LOOSE_FOLDER = "objects"
+PACK_FOLDER = "packs"
 
-_FOLDER = re.compile(r"[0-9a-f]{2}")
-_OBJECT = re.compile(r"[0-9a-f]{30}")
-_TEMPORARY = re.compile(r"(?:[0-9a-f]{30}|incoming)\.[0-9a-f]{32}\.tmp")
-_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP})
-"""Errors of file systems that have no way to sync a folder."""
+MOST_OPEN = 128
+"""Packs that are open at a time; what is mapped does not need them."""
 
+Lookup = Callable[[Digest], list[Location]]
+"""Where the catalog says that an object lies."""
 
-def digest_of(data: bytes | bytearray | memoryview) -> Digest:
-    """The name of an object: 32 hexadecimal digits of BLAKE3."""
-    return str(blake3(data).hexdigest()[:32])
+Hold = Callable[[Iterable[str]], bool]
+"""Takes leases of packs; True if what was looked up may be old."""
 
 
 class Objects:
-    """The folder of objects of one store.  ``durable`` is False for one that ends with the process."""
+    """The objects of one store, as one process sees them; what it relies on it holds by leases."""
 
-    def __init__(self, root: Path, *, durable: bool = True) -> None:
-        self.root = root
-        self.durable = durable
-        self._damaged: set[Digest] = set()
-        self._seen: set[Digest] = set()
-        self._whole: set[Digest] = set()
-        self._verified: set[Digest] = set()
+    def __init__(self, folder: Path, lookup: Lookup, hold: Hold) -> None:
+        self.loose = Loose(folder / LOOSE_FOLDER)
+        self._packs = folder / PACK_FOLDER
+        self._lookup = lookup
+        self._hold = hold
+        self._places: dict[Digest, Location] = {}
+        self._bad: set[Location] = set()
+        self._verified: set[Location] = set()
+        self._open: dict[str, int] = {}
+        self._lock = threading.RLock()
 
-    def path(self, digest: Digest) -> Path:
-        """Where an object lies."""
-        return self.root / digest[:2] / digest[2:]
+    def find(self, digest: Digest) -> Location | None:
+        """Where an object lies in a pack, whole as far as its length tells; held from now on."""
+        known = self._places.get(digest)
+        if known is not None:
+            return known
+        places = self._lookup(digest)
+        if places and self._hold(place.pack for place in places):
+            places = self._lookup(digest)
+        for place in places:
+            if place not in self._bad and self._reaches(place):
+                self._places[digest] = place
+                return place
+        return None
 
     def has(self, digest: Digest) -> bool:
         """Whether an object is there; False for one that was found damaged."""
-        if digest in self._damaged:
-            return False
-        if digest in self._seen:
+        if self.find(digest) is not None:
             return True
-        if self.path(digest).is_file():
-            self._seen.add(digest)
-            return True
-        return False
+        return self.loose.has(digest) and self._held_loose(digest)
 
     def size(self, digest: Digest) -> int | None:
         """The bytes of an object; None where it is absent."""
@@ -65,29 +72,10 @@ class Objects:
 
     def holds(self, digest: Digest, size: int) -> bool:
         """Whether an object is there with its whole length: one that was cut short is written again."""
-        if digest in self._damaged:
-            return False
-        if digest not in self._whole:
-            try:
-                if self.path(digest).stat().st_size != size:
-                    return False
-            except OSError:
-                return False
-            self._whole.add(digest)
-        return True
-
-    def verify(self, digest: Digest) -> bool:
-        """Whether an object's bytes have its name; found out once, without holding them in memory."""
-        if digest in self._verified:
-            return True
-        found = digest_file(str(self.path(digest)))
-        if found == digest:
-            self._verified.add(digest)
-        elif found:
-            self._spoilt(digest)
-        else:
-            self._gone(digest)
-        return found == digest
+        place = self.find(digest)
+        if place is not None:
+            return place.length == size
+        return self.loose.holds(digest, size) and self._held_loose(digest)
 
     def read(self, digest: Digest) -> bytes:
         """The bytes of an object, checked against its name.
@@ -95,48 +83,33 @@ class Objects:
         Raises:
             MissingObject: it is absent, unreadable or damaged.
         """
-        try:
-            data = self.path(digest).read_bytes()
-        except OSError as error:
-            self._gone(digest)
-            raise MissingObject(
-                f"The store has no object {digest} ({error.strerror}): what needs it runs again."
-            ) from error
-        if digest_of(data) != digest:
-            self._spoilt(digest)
-            raise MissingObject(f"The object {digest} of the store is damaged: what needs it runs again.")
-        return data
+        while (place := self.find(digest)) is not None:
+            data = self._bytes(place)
+            if data is not None and digest_of(data) == digest:
+                self._verified.add(place)
+                return data
+            self._spoilt(digest, place)
+        self._hold([LOOSE])
+        return self.loose.read(digest)
 
-    def write(self, digest: Digest, data: bytes) -> None:
-        """Make an object durable: file and folder are on disk when this returns.
+    def verify(self, digest: Digest) -> bool:
+        """Whether an object's bytes have its name; found out once, in pieces."""
+        while (place := self.find(digest)) is not None:
+            if self.sound(digest, place):
+                return True
+            self._spoilt(digest, place)
+        return self.loose.verify(digest)
 
-        Raises:
-            OSError: it could not be written; nothing is left behind.
-        """
-        target = self.path(digest)
-        with self._temporary(target) as (temporary, descriptor):
-            _write_all(descriptor, data)
-            self._publish(temporary, descriptor, target)
-        self._there(digest)
-
-    def copy_in(self, path: str) -> Digest:
-        """Store a file without holding it in memory; durable when this returns.
-
-        Raises:
-            OSError: it could not be read or written.
-        """
-        known = digest_file(path)
-        if known and self.has(known):
-            return known
-        hasher = blake3()
-        with self._temporary(self.root / "incoming") as (temporary, descriptor):
-            for chunk in _chunks(path):
-                hasher.update(chunk)
-                _write_all(descriptor, chunk)
-            digest = str(hasher.hexdigest()[:32])
-            self._publish(temporary, descriptor, self.path(digest))
-        self._there(digest)
-        return digest
+    def sound(self, digest: Digest, place: Location) -> bool:
+        """Whether the bytes at a place have a digest."""
+        if place not in self._verified:
+            hasher = blake3()
+            with contextlib.suppress(OSError):
+                for chunk in self.chunks(place):
+                    hasher.update(chunk)
+                if hasher.hexdigest()[:32] == digest:
+                    self._verified.add(place)
+        return place in self._verified
 
     def copy_out(self, digest: Digest, path: str, mode: int) -> None:
         """Put an object's bytes at a path, atomically.
@@ -145,186 +118,78 @@ class Objects:
             MissingObject: the object is absent or damaged; the path is as it was.
             OSError: the path cannot be written.
         """
-        source = self.path(digest)
-        hasher = blake3()
-        try:
-            with _replacing(path, mode) as descriptor:
-                for chunk in _chunks(str(source)):
-                    hasher.update(chunk)
-                    _write_all(descriptor, chunk)
-                if str(hasher.hexdigest()[:32]) != digest:
-                    self._spoilt(digest)
-                    raise MissingObject(f"The object {digest} of the store is damaged; {path} is as it was.")
-        except FileNotFoundError as error:
-            if not source.exists():
-                self._gone(digest)
-                raise MissingObject(f"The store has no object {digest}; {path} is as it was.") from error
-            raise
+        if self.verify(digest) and (place := self.find(digest)) is not None:
+            put_chunks(self.chunks(place), path, mode)
+        else:
+            self.loose.copy_out(digest, path, mode)
 
-    def sizes(self) -> tuple[int, int]:
-        """Number of objects and their bytes, without what killed writers left."""
-        count = total = 0
-        for path in self._entries():
-            if _OBJECT.fullmatch(path.name):
-                with contextlib.suppress(OSError):
-                    total += path.lstat().st_size
-                    count += 1
-        return count, total
-
-    def digests(self) -> Iterator[Digest]:
-        """The names of all objects, in order."""
-        for path in self._entries():
-            if _OBJECT.fullmatch(path.name):
-                yield path.parent.name + path.name
-
-    def leftovers(self) -> Iterator[Path]:
-        """Temporary files: of writers at work, or killed."""
-        return (path for path in self._entries() if _TEMPORARY.fullmatch(path.name))
-
-    def clear(self) -> None:
-        """Delete all objects and what killed writers left; whatever else lies there stays.
+    def put_file(self, path: str) -> Digest:
+        """Store a file without holding it in memory; durable when this returns.
 
         Raises:
-            OSError: something cannot be deleted.
+            OSError: it could not be read or written.
         """
-        for path in list(self._entries()):
-            path.unlink(missing_ok=True)
-        folders = [path for path in _listed(self.root) if _FOLDER.fullmatch(path.name)]
-        for path in (*folders, self.root):
-            _remove_empty(path)
-        self._seen.clear()
-        self._whole.clear()
-        self._verified.clear()
+        self._hold([LOOSE])
+        return self.loose.copy_in(path, unless=lambda digest: self.find(digest) is not None)
 
-    def _there(self, digest: Digest) -> None:
-        self._damaged.discard(digest)
-        self._seen.add(digest)
-        self._whole.add(digest)
+    def written(self, digest: Digest, place: Location) -> None:
+        """An object was made durable by this process, which holds the pack."""
+        self._bad.discard(place)
+        self._places[digest] = place
 
-    def _gone(self, digest: Digest) -> None:
-        self._seen.discard(digest)
-        self._whole.discard(digest)
-        self._verified.discard(digest)
+    def chunks(self, place: Location) -> Iterator[bytes]:
+        """The bytes at a place, piece by piece.
 
-    def _spoilt(self, digest: Digest) -> None:
-        self._gone(digest)
-        self._damaged.add(digest)
-
-    def _entries(self) -> Iterator[Path]:
-        """Files that are ours: objects and temporary files."""
-        for path in _listed(self.root):
-            if _TEMPORARY.fullmatch(path.name):
-                yield path
-            elif _FOLDER.fullmatch(path.name):
-                for inner in _listed(path):
-                    if _OBJECT.fullmatch(inner.name) or _TEMPORARY.fullmatch(inner.name):
-                        yield inner
-
-    @contextlib.contextmanager
-    def _temporary(self, target: Path) -> Iterator[tuple[str, int]]:
-        """A new file beside ``target``, gone at the end unless it was published.
-
-        Processes of several hosts and containers may share a store, so that process numbers
-        would not tell their files apart.
+        Raises:
+            OSError: they cannot be read.
         """
-        _make_folder(target.parent)
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            yield temporary, descriptor
-        finally:
-            os.close(descriptor)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-
-    def _publish(self, temporary: str, descriptor: int, target: Path) -> None:
-        """Give a finished file its name: bytes first, then the name, both on disk at the end."""
-        if self.durable:
-            os.fsync(descriptor)
-        _make_folder(target.parent)
-        os.replace(temporary, target)
-        if self.durable:
-            _sync_folder(target.parent)
-
-
-def put_bytes(data: bytes, path: str, mode: int) -> None:
-    """Make a file of bytes, atomically.
-
-    Raises:
-        OSError: the path cannot be written; it is as it was.
-    """
-    with _replacing(path, mode) as descriptor:
-        _write_all(descriptor, data)
-
-
-def digest_file(path: str) -> Digest:
-    """The digest of a file's bytes, empty if it cannot be read."""
-    hasher = blake3()
-    try:
-        for chunk in _chunks(path):
-            hasher.update(chunk)
-    except OSError:
-        return ""
-    return str(hasher.hexdigest()[:32])
-
-
-def _chunks(path: str) -> Iterator[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
+        position, end = place.offset, place.offset + place.length
+        while position < end:
+            with self._lock:
+                chunk = os.pread(self._file(place.pack), min(CHUNK, end - position), position)
+            if not chunk:
+                raise OSError(f"the pack {place.pack} ends too early")
             yield chunk
+            position += len(chunk)
 
+    def close(self) -> None:
+        """Let go of all files, and of what was known: the leases go too."""
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[1])
+            self._places.clear()
+            self._verified.clear()
 
-@contextlib.contextmanager
-def _replacing(path: str, mode: int) -> Iterator[int]:
-    """A descriptor whose file takes the place of ``path`` unless something raises."""
-    temporary = f"{path}.nbrewind-{os.getpid()}"
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    def forked(self) -> None:
+        """In a forked child: the lock may be held by a thread that does not exist here."""
+        self._lock = threading.RLock()
+
+    def _bytes(self, place: Location) -> bytes | None:
         try:
-            yield descriptor
-            os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            return b"".join(self.chunks(place))
+        except OSError:
+            return None
 
+    def _file(self, name: str) -> int:
+        descriptor = self._open.get(name)
+        if descriptor is None:
+            if len(self._open) >= MOST_OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+            path = self._packs / (name + pack.SUFFIX)
+            descriptor = self._open[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return descriptor
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    def _reaches(self, place: Location) -> bool:
+        try:
+            with self._lock:
+                return os.fstat(self._file(place.pack)).st_size >= place.offset + place.length
+        except OSError:
+            return False
 
+    def _held_loose(self, digest: Digest) -> bool:
+        return not self._hold([LOOSE]) or self.loose.path(digest).is_file()
 
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _remove_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError as error:
-        # Somebody else's files are in it, or it is a link to a larger disk.
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ENOENT}:
-            raise
-
-
-def _make_folder(path: Path) -> None:
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
+    def _spoilt(self, digest: Digest, place: Location) -> None:
+        self._bad.add(place)
+        self._verified.discard(place)
+        self._places.pop(digest, None)

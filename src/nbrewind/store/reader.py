@@ -8,7 +8,8 @@ is only read is opened in one of three ways (docs/format.md, "Reading"):
   signature is compared before and after each query; a change means opening it again.
 * *shared*: a writer is at work, or was killed.  SQLite's own locks and log are used, with
   the shared memory opened for reading.
-* *copied*: a writer was killed and its shared memory is gone.  SQLite recovers a private copy.
+* *copied*: a writer was killed and its shared memory is gone, or an earlier format is brought
+  to this one.  SQLite recovers a private copy.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from nbrewind.errors import StoreError
+from nbrewind.model import FORMAT_VERSION
 from nbrewind.store import catalog
 from nbrewind.store.folder import refuse_foreign
 
@@ -127,7 +129,8 @@ class Reader:
             found = self._checked(f"{address}?mode=ro&readonly_shm=1")
         except sqlite3.OperationalError:
             return self._checked((self._copied() / catalog.NAME).as_uri())
-        self._signature = None  # SQLite sees for itself what others write
+        if not self._copy:
+            self._signature = None  # SQLite sees for itself what others write
         return found
 
     def _copied(self) -> Path:
@@ -138,12 +141,27 @@ class Reader:
                 shutil.copyfile(self.folder / name, target / name)
         return target
 
+    def _migrated(self) -> sqlite3.Connection:
+        """A private copy of an earlier format's catalog, brought to this one."""
+        if not self._copy:
+            self._copied()
+        connection = sqlite3.connect(Path(self._copy) / catalog.NAME, check_same_thread=False)
+        catalog.add_functions(connection)
+        catalog.migrate(connection)
+        connection.commit()
+        return connection
+
     def _checked(self, address: str) -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=catalog.WAIT)
         try:
+            catalog.add_functions(connection)
             catalog.check_format(connection, self.folder)
-            if catalog.version(connection) == 0:  # a process was killed while it made the file
+            found = catalog.version(connection)
+            if found == 0:  # a process was killed while it made the file
                 raise catalog.absent(self.folder)
+            if found < FORMAT_VERSION:
+                connection.close()
+                connection = self._migrated()
         except BaseException:
             connection.close()
             raise

@@ -23,7 +23,8 @@ from nbrewind.model import Digest, Record
 from nbrewind.store import catalog, folder
 from nbrewind.store.lease import Lease
 from nbrewind.store.ledger import Ledger, needs, versions
-from nbrewind.store.objects import Objects, digest_file, digest_of, put_bytes
+from nbrewind.store.loose import Loose, digest_file, digest_of, put_bytes
+from nbrewind.store.objects import Objects
 from nbrewind.store.writer import Item, Writer
 
 YOUNG = 2_000_000_000
@@ -47,15 +48,15 @@ class Store(Ledger):
         self.readonly = readonly
         self.references: Callable[[bytes], list[Digest]] | None = None
         """Gives the objects that an image needs besides itself; set by the session."""
-        self.objects = Objects(path / folder.OBJECTS)
+        self.objects = Objects(path, self.locations, self._lease.hold)
         self._waiting: dict[Digest, bytes] = {}
         self._complete: set[str] = set()
         self._digests: dict[str, Digest] = {}
-        self._writer = Writer(path, self.objects, self._written, self._inner)
+        self._writer = Writer(path, self.objects, self._written, self._inner, self._lease.hold)
         self._pid = os.getpid()
         self._doomed: list[Path] = []
         """Folders that end with this store."""
-        self._scratch: Objects | None = None
+        self._scratch: Loose | None = None
         self._aside: Path | None = None
         _OPENED.add(self)
 
@@ -67,6 +68,8 @@ class Store(Ledger):
             StoreError: it cannot be read or written, is no store, or a later version wrote it.
         """
         place = Path(path).absolute()
+        if not (readonly or create):
+            folder.upgrade(place)
         if readonly or not create:
             return cls(place, readonly=readonly, traceless=True)
         folder.prepare(place)
@@ -158,7 +161,7 @@ class Store(Ledger):
             OSError: it cannot be read, or the store cannot be written.
         """
         if not self.readonly:
-            digest = self.objects.copy_in(path)
+            digest = self.objects.put_file(path)
             self._writer.lost.pop(digest, None)
             return digest
         known = digest_file(path)
@@ -243,6 +246,8 @@ class Store(Ledger):
         """Whether every object that a record needs is there (R15)."""
         if record.id in self._complete:
             return True
+        if self._lease.hold([record.id]) and not self._still(record.id):
+            return False
         if not all(self.has(digest) for digest in needs(record)):
             return False
         for version in versions(record):
@@ -265,7 +270,8 @@ class Store(Ledger):
         if self.readonly:
             raise StoreError(f"The store at {self.path} is only read: no record of it can be forgotten.")
         self.flush()
-        name, sql = f"forgetting {record_id}", "update records set forgotten = 1 where id = ?"
+        name = f"forgetting {record_id}"
+        sql = "update records set forgotten = 1, seal = seal(body, 1) where id = ?"
         self._write(Item(name, sql=sql, parameters=(record_id,)))
         self.flush()
         reason = self._writer.lost.pop(name, "")
@@ -296,6 +302,8 @@ class Store(Ledger):
         self._writer.close()  # the last to close cleans up behind SQLite, which a reader cannot
         with self._lock:
             self._cache.clear()
+            self._complete.clear()
+            self.objects.close()
             self._lease.release()
             if os.getpid() == self._pid:
                 self._scratch = None
@@ -309,8 +317,9 @@ class Store(Ledger):
         with self._lock:
             for table in ("records", "commits", "runs", "tasks"):
                 counted[table] = int(self._reader.rows(f"select count(*) from {table}")[0][0])
-        objects, size = self.objects.sizes()
-        return {"objects": objects, "bytes": size, **counted}
+            packed = self._reader.rows("select count(distinct digest), coalesce(sum(length), 0) from objects")
+        loose, size = self.objects.loose.sizes()
+        return {"objects": int(packed[0][0]) + loose, "bytes": int(packed[0][1]) + size, **counted}
 
     def clear(self) -> None:
         """Delete the history and all objects; files of other people in the folder stay.
@@ -323,10 +332,19 @@ class Store(Ledger):
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _still(self, record_id: str) -> bool:
+        """Whether a record was not collected as garbage before this process relied on it."""
+        with self._lock:
+            queued = record_id in self._queued["record"]
+            return queued or bool(self._rows("select 1 from records where id = ?", record_id))
+
     def _write(self, item: Item) -> None:
         if not self.readonly:
             self._lease.take()
             self._writer.add(item)
+
+    def _rely(self, names: Iterable[str]) -> bool:
+        return self._lease.hold(names)
 
     def _written(self, item: Item) -> None:
         if item.digest:
@@ -344,7 +362,7 @@ class Store(Ledger):
                     found.update(self.references(self.get(digest)))
         return found
 
-    def _here(self) -> Objects:
+    def _here(self) -> Loose:
         """Where objects go that end with this process.
 
         Raises:
@@ -353,7 +371,7 @@ class Store(Ledger):
         if self._scratch is None:
             place = Path(tempfile.mkdtemp(prefix="nbrewind-"))
             self._doomed.append(place)
-            self._scratch = Objects(place, durable=False)
+            self._scratch = Loose(place, durable=False)
         return self._scratch
 
     def _keep_here(self, digest: Digest, data: bytes) -> None:
@@ -365,6 +383,8 @@ class Store(Ledger):
     def _forked(self) -> None:
         """In a forked child: locks may be held by threads that do not exist here."""
         self._lock = threading.RLock()
+        self._lease.forked()
+        self.objects.forked()
         self._reader.abandon()
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,11 +18,22 @@ from pathlib import Path
 
 from nbrewind.errors import StoreError
 from nbrewind.model import Digest
-from nbrewind.store import catalog
-from nbrewind.store.objects import Objects
+from nbrewind.store import catalog, compact
+from nbrewind.store.loose import sync_folder
+from nbrewind.store.objects import PACK_FOLDER, Objects
+from nbrewind.store.pack import Appender, Location
 
 MOST_BYTES = 512 << 20
 """Bytes that may wait; whoever queues more waits."""
+
+BATCH = 64 << 20
+"""Bytes of objects that make one segment and one transaction."""
+
+LINGER = 0.05
+"""Seconds that objects wait for the row that will name them, to share its syncs."""
+
+MOST_PACK = 1 << 30
+"""Bytes from which a pack is sealed and another begun."""
 
 
 @dataclass(slots=True)
@@ -44,7 +57,11 @@ class Item:
 
 
 class Writer:
-    """Owns the writing connection and its thread; started by the first item."""
+    """Owns the writing connection, the pack that grows and their thread; started by the first item.
+
+    What is queued together is written together: one segment of the pack and a sync, then one
+    transaction and its sync.
+    """
 
     def __init__(
         self,
@@ -52,6 +69,7 @@ class Writer:
         objects: Objects,
         done: Callable[[Item], None],
         inner: Callable[[Iterable[Digest]], set[Digest]],
+        rely: Callable[[Iterable[str]], object],
     ) -> None:
         self.folder = folder
         self.objects = objects
@@ -61,10 +79,15 @@ class Writer:
         self._done = done
         self._inner = inner
         """Gives the objects that images need besides themselves."""
+        self._rely = rely
+        """Takes leases of packs."""
         self._queue: deque[Item] = deque()
         self._bytes = 0
         self._busy = False
         self._closed = False
+        self._urgent = 0
+        """How many wait for everything to be durable."""
+        self._pack: Appender | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -95,7 +118,12 @@ class Writer:
         if os.getpid() != self._pid:
             return True
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout)
+            self._urgent += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout)
+            finally:
+                self._urgent -= 1
 
     def close(self) -> None:
         """Write what is queued and end the thread; what is added later starts another."""
@@ -142,26 +170,85 @@ class Writer:
                 self._changed.notify_all()
         if connection is not None:
             connection.close()
+        self._seal()
 
     def _take(self) -> list[Item]:
-        """Objects up to and including the next run of rows: one transaction's worth."""
-        batch: list[Item] = []
-        while self._queue:
-            if batch and batch[-1].sql and not self._queue[0].sql:
+        """One segment's and transaction's worth: what is queued, and what comes within moments.
+
+        The caller holds the lock.
+        """
+        until = time.monotonic() + LINGER
+        while self._bytes < BATCH and not self._urgent and not self._closed:
+            left = until - time.monotonic()
+            if left <= 0 or any(item.sql for item in self._queue):
                 break
+            self._changed.wait(left)
+        batch: list[Item] = []
+        size = 0
+        while self._queue and size < BATCH:
             batch.append(self._queue.popleft())
+            size += len(batch[-1].data)
         return batch
 
     def _write(self, batch: list[Item], connection: sqlite3.Connection | None) -> sqlite3.Connection | None:
-        rows: list[Item] = []
+        """Objects first; then, in the order of the queue, the rows that name nothing lost."""
+        places = self._store_objects([item for item in batch if not item.sql and not item.failed])
+        kept: list[Item] = []
         for item in batch:
-            if not item.sql:
-                self._write_object(item)
+            if item.failed:
+                self._drop(item, item.failed)
+            elif not item.sql:
+                self.lost.pop(item.digest, None)
+                kept.append(item)
             elif reason := self._reason_against(item):
                 self._drop(item, reason)
             else:
-                rows.append(item)
-        return self._commit(rows, connection) if rows else connection
+                kept.append(item)
+        return self._commit(kept, places, connection) if kept else connection
+
+    def _store_objects(self, items: list[Item]) -> dict[Digest, Location]:
+        """Where the objects lie durably; ``failed`` says why one does not."""
+        if not items:
+            return {}
+        try:
+            return self._appended(items)
+        except OSError:
+            # One after the other: on a disk that is nearly full, small ones may still fit.
+            places: dict[Digest, Location] = {}
+            for item in items:
+                try:
+                    places |= self._appended([item])
+                except OSError as error:
+                    item.failed = error.strerror or str(error)
+            return places
+
+    def _appended(self, items: list[Item]) -> dict[Digest, Location]:
+        """Write a segment and sync it.
+
+        Raises:
+            OSError: nothing of it is durable.
+        """
+        self._check_identity()
+        if self._pack is None:
+            name = uuid.uuid4().hex
+            self._rely([name])  # before the file is there: else it would be somebody's leftover
+            self._pack = Appender(self.folder / PACK_FOLDER, name)
+            sync_folder(self.folder / PACK_FOLDER)
+        try:
+            places = self._pack.append([(item.digest, item.data) for item in items])
+            self._pack.sync()
+        except OSError:
+            # After a failed sync nobody knows what the file holds; rows of earlier segments stand.
+            self._seal()
+            raise
+        if self._pack.size >= MOST_PACK:
+            self._seal()
+        return {item.digest: place for item, place in zip(items, places, strict=True)}
+
+    def _seal(self) -> None:
+        if self._pack is not None:
+            self._pack.seal()
+            self._pack = None
 
     def _reason_against(self, item: Item) -> str:
         """Why a row must not be committed: the cause of the first loss that it would name."""
@@ -173,37 +260,37 @@ class Writer:
         wanted = item.needs | self._inner(item.needs) if item.closes else item.needs
         return next((self.lost[name] for name in sorted(wanted) if name in self.lost), "")
 
-    def _write_object(self, item: Item) -> None:
+    def _commit(
+        self, items: list[Item], places: dict[Digest, Location], connection: sqlite3.Connection | None
+    ) -> sqlite3.Connection | None:
+        """One transaction: where the objects lie, and the rows."""
         try:
-            if not item.failed:
-                self.objects.write(item.digest, item.data)
-        except OSError as error:
-            item.failed = error.strerror or str(error)
-        if item.failed:
-            self._drop(item, item.failed)
-        else:
-            self.lost.pop(item.digest, None)
-            self._done(item)
-
-    def _commit(self, rows: list[Item], connection: sqlite3.Connection | None) -> sqlite3.Connection | None:
-        try:
-            if self._identity is None or self._identity != catalog.identity(self.folder):
-                raise StoreError("the store was deleted or replaced while it was in use")
+            self._check_identity()
             if connection is None:
                 connection = catalog.open_for_writing(self.folder)
             with connection:
-                for item in rows:
-                    connection.execute(item.sql, item.parameters)
-        except (sqlite3.Error, StoreError) as error:
-            for item in rows:
+                compact.add(connection, places)
+                for item in items:
+                    if item.sql:
+                        connection.execute(item.sql, item.parameters)
+        except (sqlite3.Error, StoreError, OSError) as error:
+            for item in items:
                 self._drop(item, str(error))
+                if item.closes:
+                    self._torn = ""  # nothing after it stands for what was lost before it
             if connection is not None:
                 connection.close()
             return None
-        for item in rows:
-            self.lost.pop(item.name, None)
+        for item in items:
+            self.lost.pop(item.digest or item.name, None)
+            if item.digest:
+                self.objects.written(item.digest, places[item.digest])
             self._done(item)
         return connection
+
+    def _check_identity(self) -> None:
+        if self._identity is None or self._identity != catalog.identity(self.folder):
+            raise OSError("the store was deleted or replaced while it was in use")
 
     def _drop(self, item: Item, reason: str) -> None:
         if not item.optional:
