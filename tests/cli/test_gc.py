@@ -11,7 +11,7 @@ from support.stores import places
 
 pytestmark = pytest.mark.real_kernel
 
-SOURCES = ("import numpy as np", "a = np.full(100_000, {value})", "g = (n for n in a)", "print(a.sum())")
+SOURCES = ("import numpy as np", "a = np.arange(100_000) * {value}", "g = (n for n in a)", "print(a.sum())")
 
 
 def test_an_older_run_goes_and_the_newest_is_restored(nbrewind: Command, folder: Path) -> None:

@@ -17,6 +17,7 @@ from nbrewind.report.html.page import page
 from nbrewind.store import Store
 from nbrewind.values.images import references
 from support.history import Did, add_run, identity, new_store, shown, stream
+from support.stores import place
 
 NOTEBOOK = "/somewhere/x.ipynb"
 
@@ -229,7 +230,8 @@ def test_a_store_without_runs_gives_a_page_with_the_notebook(store: Store) -> No
 def test_damage_is_no_reason_not_to_look(store: Store) -> None:
     add_run(store, STORY, name="aaaa", label=NOTEBOOK)
     record = store.records(identity("gen = (x for x in data)"))[0]
-    store.objects.path(record.outputs).write_bytes(b"spoilt")
+    store.flush()
+    place(store.path, record.outputs).write(b"spoilt")
     store.close()
     again = Store.open(store.path, create=False, readonly=True)
     text = page(gather(again, title="x", label=NOTEBOOK), again, references)

@@ -21,7 +21,7 @@ from nbrewind.model import (
     Version,
 )
 from nbrewind.store import Store
-from nbrewind.store.objects import digest_of
+from nbrewind.store.loose import digest_of
 
 
 @dataclass
