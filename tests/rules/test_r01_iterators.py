@@ -28,6 +28,8 @@ def test_an_iterator_in_progress_goes_on_where_it_was(lab: Lab, kind: str) -> No
 
 @pytest.mark.parametrize("change", ["del d['a']; d['z'] = 1", "d['z'] = 1"])
 def test_what_changed_under_its_iterator_is_rebuilt(lab: Lab, change: str) -> None:
-    notebook = Notebook(["d = {'a': [1], 'b': [2], 'c': [3]}", f"it = iter(d)\nx = next(it)\n{change}", "y = 1"])
+    notebook = Notebook(
+        ["d = {'a': [1], 'b': [2], 'c': [3]}", f"it = iter(d)\nx = next(it)\n{change}", "y = 1"]
+    )
     lab.check(notebook)
     lab.check(notebook, {2: "try: y = list(it)\nexcept RuntimeError as error: y = str(error)"})

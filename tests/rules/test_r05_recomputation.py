@@ -150,7 +150,9 @@ def test_a_displayed_result_is_rebuilt(lab: Lab, shown: str, name: str) -> None:
 
 
 def test_what_formatting_a_result_does_is_done_again(lab: Lab) -> None:
-    counting = f"{TWO_VALUES}\nclass Shown:\n    n=0\n    def __repr__(self):\n        self.n+=1\n        return 'S'"
+    counting = (
+        f"{TWO_VALUES}\nclass Shown:\n    n=0\n    def __repr__(self):\n        self.n+=1\n        return 'S'"
+    )
     notebook = Notebook([counting, "s=Shown()\ns.g=g()\ns", "x=1"])
     lab.check(notebook, skip=[0, 2])
     lab.check(notebook, {2: "x=_2.n, next(s.g)"}, skip=[0])

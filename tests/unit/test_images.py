@@ -32,7 +32,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
 def saved(memory: Memory, **roots: Any) -> dict[str, Any]:
     """The roots after a way through the store."""
     image = images.save(roots, memory.world, memory.store.put)
-    return images.load(memory.store.get(image), memory, memory.store.get)
+    return images.load(memory.store.get(image), memory, memory.store.join)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -75,7 +75,9 @@ def test_arrays_keep_their_strides(memory: Memory, shape: tuple[int, ...], order
         assert saved(memory, a=array)["a"].strides == array.strides
 
 
-@pytest.mark.parametrize("size", [SMALL_BLOCK - 1, SMALL_BLOCK, SMALL_BLOCK + 1, LARGE - 1, LARGE, LARGE + BLOCK + 7])
+@pytest.mark.parametrize(
+    "size", [SMALL_BLOCK - 1, SMALL_BLOCK, SMALL_BLOCK + 1, LARGE - 1, LARGE, LARGE + BLOCK + 7]
+)
 def test_arrays_of_several_blocks(memory: Memory, size: int) -> None:
     array = np.random.default_rng(size).integers(0, 255, size, dtype="u1")
     loaded = saved(memory, a=array)["a"]
@@ -130,7 +132,7 @@ def test_the_store_opens_where_it_was(memory: Memory, tmp_path: Path) -> None:
     image = images.save({"x": [1, 2]}, memory.world, store.put)
     store.close()
     again = Store.open(tmp_path / "store", readonly=True)
-    assert images.load(again.get(image), memory, again.get) == {"x": [1, 2]}
+    assert images.load(again.get(image), memory, again.join) == {"x": [1, 2]}
     again.close()
 
 

@@ -326,7 +326,7 @@ class Memory:
     def load(self, image: str, wanted: Collection[Root]) -> None:
         """Load a component; install only ``wanted`` roots that are lazy and still point to it (R1)."""
         with self.own_work():
-            values = images.load(self.store.get(image), self, self.store.get)
+            values = images.load(self.store.get(image), self, self.store.join)
         roots = {
             root: version
             for root, version in self.state.names.items()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from blake3 import blake3
 
 from nbrewind.model import Digest
-from nbrewind.store import pack
+from nbrewind.store import mapping, pack
 from nbrewind.store.lease import LOOSE
 from nbrewind.store.loose import CHUNK, Loose, digest_of, put_chunks
+from nbrewind.store.mapping import Part, Region
 from nbrewind.store.pack import Location
 
 LOOSE_FOLDER = "objects"
 PACK_FOLDER = "packs"
+
+MAPPED = 256 << 10
+"""Bytes from which a buffer is mapped rather than read."""
 
 MOST_OPEN = 128
 """Packs that are open at a time; what is mapped does not need them."""
@@ -110,6 +114,24 @@ class Objects:
                 if hasher.hexdigest()[:32] == digest:
                     self._verified.add(place)
         return place in self._verified
+
+    def region(self, digests: Sequence[Digest]) -> Region | None:
+        """Whole objects one after the other in memory of its own; None where reading is better.
+
+        They are verified before anybody sees them: nobody could afterwards.
+        """
+        places = [place for place in map(self.find, digests) if place is not None]
+        size = sum(place.length for place in places)
+        scattered = len({place.pack for place in places}) > MOST_OPEN // 2
+        if not mapping.SUPPORTED or len(places) < len(digests) or size < MAPPED or scattered:
+            return None
+        if not all(self.sound(digest, place) for digest, place in zip(digests, places, strict=True)):
+            return None
+        try:
+            with self._lock:
+                return Region([Part(self._file(one.pack), one.offset, one.length) for one in places])
+        except OSError:
+            return None
 
     def copy_out(self, digest: Digest, path: str, mode: int) -> None:
         """Put an object's bytes at a path, atomically.

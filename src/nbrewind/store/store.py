@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nbrewind.errors import MissingObject, StoreError
@@ -126,6 +126,15 @@ class Store(Ledger):
         except MissingObject:
             self._complete.clear()
             raise
+
+    def join(self, digests: Sequence[Digest]) -> bytearray | memoryview:
+        """Objects one after the other as one writable buffer, mapped where that is worth it.
+
+        Raises:
+            MissingObject: one is absent or damaged.
+        """
+        region = self.objects.region(digests)
+        return region.buffer() if region else bytearray().join(self.get(digest) for digest in digests)
 
     def has(self, digest: Digest) -> bool:
         """Whether an object is there, or on its way."""

@@ -93,13 +93,17 @@ class Desk:
         except KeyError:
             raise MissingObject(digest) from None
 
+    def join(self, digests: list[str]) -> bytearray:
+        """Kept objects one after the other."""
+        return bytearray().join(self.get(digest) for digest in digests)
+
     def save(self, **roots: Any) -> str:
         """Store values as one component."""
         return images.save(roots, self, self.put)
 
     def load(self, image: str) -> dict[str, Any]:
         """The values of a component, made anew."""
-        return images.load(self.get(image), self, self.get)
+        return images.load(self.get(image), self, self.join)
 
     def round_trip(self, **roots: Any) -> dict[str, Any]:
         """Values as they come back from the store."""

@@ -23,6 +23,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs
 from nbrewind.flow.names import lookup
+from nbrewind.values import owned
 
 
 class LoadContext(Protocol):
@@ -375,6 +376,10 @@ def make_array(data: Any, dtype: Any, shape: tuple[int, ...], order: str, writea
     """An array that owns its memory, so that views join through it alone."""
     import numpy as np
 
+    mapped = owned.array(data, dtype, shape, order)
+    if mapped is not None:
+        mapped.flags.writeable = writeable
+        return mapped
     made = np.empty(shape, dtype=dtype, order="C" if order == "C" else "F")
     if made.nbytes:
         target = made if order == "C" else made.T

@@ -16,7 +16,9 @@ from nbrewind.values import builders
 from nbrewind.values.pickler import DumpWorld, dump
 
 MAGIC = b"NBIMAGE1"
-Get = Callable[[Digest], bytes]
+Join = Callable[[list[Digest]], Any]
+"""Gives the bytes of objects one after the other as one writable buffer: what is unpickled over it may
+be changed in place."""
 
 
 class Put(Protocol):
@@ -63,7 +65,7 @@ def references(image: bytes) -> list[Digest]:
     return [digest for digests in header(image).buffers for digest in digests]
 
 
-def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any]:
+def load(image: bytes, context: builders.LoadContext, join: Join) -> dict[str, Any]:
     """The values of an image by root, in this process.
 
     Raises:
@@ -71,7 +73,7 @@ def load(image: bytes, context: builders.LoadContext, get: Get) -> dict[str, Any
         MissingObject: an object is absent or damaged.
     """
     parts = header(image)
-    buffers = [_whole([get(digest) for digest in digests]) for digests in parts.buffers]
+    buffers = [join(digests) for digests in parts.buffers]
     builders.push(context)
     try:
         with deep():
@@ -97,8 +99,3 @@ def header(image: bytes) -> Header:
         return msgspec.msgpack.decode(image[len(MAGIC) :], type=Header)
     except msgspec.DecodeError as error:
         raise MissingObject(f"an object that should be an image cannot be read ({error})") from error
-
-
-def _whole(parts: list[bytes]) -> bytearray:
-    """One writable buffer: what is unpickled over it may be changed in place."""
-    return bytearray().join(parts)

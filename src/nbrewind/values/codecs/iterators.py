@@ -74,4 +74,3 @@ def _same(one: Any, other: Any) -> bool:
     if type(one) is tuple is type(other) and len(one) == len(other) == 2:
         return all(map(operator.is_, one, other))
     return one is other
-
