@@ -157,6 +157,7 @@ class Writer:
                 if not self._queue:
                     # Inside the lock: whoever adds from now on sees that a new thread is needed.
                     self._thread = None
+                    ended, self._pack = self._pack, None
                     self._changed.notify_all()
                     break
                 batch = self._take()
@@ -170,7 +171,8 @@ class Writer:
                 self._changed.notify_all()
         if connection is not None:
             connection.close()
-        self._seal()
+        if ended is not None:
+            ended.seal()
 
     def _take(self) -> list[Item]:
         """One segment's and transaction's worth: what is queued, and what comes within moments.
