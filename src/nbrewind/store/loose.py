@@ -56,6 +56,13 @@ class Loose:
             return True
         return False
 
+    def size(self, digest: Digest) -> int | None:
+        """The bytes of an object; None where it is absent."""
+        try:
+            return self.path(digest).stat().st_size
+        except OSError:
+            return None
+
     def holds(self, digest: Digest, size: int) -> bool:
         """Whether an object is there with its whole length: one that was cut short is written again."""
         if digest in self._damaged:

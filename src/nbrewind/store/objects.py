@@ -69,10 +69,8 @@ class Objects:
 
     def size(self, digest: Digest) -> int | None:
         """The bytes of an object; None where it is absent."""
-        try:
-            return self.path(digest).stat().st_size
-        except OSError:
-            return None
+        place = self.find(digest)
+        return self.loose.size(digest) if place is None else place.length
 
     def holds(self, digest: Digest, size: int) -> bool:
         """Whether an object is there with its whole length: one that was cut short is written again."""
