@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.12    all tests, with another Python
 #   make test-browser              the report page in headless Chromium, with axe
 #   make public                    notebooks of public projects, against plain runs
+#   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
 #   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
 #   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
@@ -24,7 +25,7 @@ TEST_ENV := .venv-test-$(VERSION)
 .PHONY: help demo test test-browser test-slow fuzz public lint bench clean check-python
 
 help:
-	@echo "make demo | test | test-browser | test-slow | fuzz | public | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -53,6 +54,23 @@ test: $(TEST_ENV)/.done
 
 test-slow: $(TEST_ENV)/.done
 	NBREWIND_LIVE_EXAMPLES=2000 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
+
+test-sites: $(TEST_ENV)/.done
+	NBREWIND_SITES=1 $(TEST_ENV)/bin/python -m pytest tests/sites $(PYTEST_ARGS)
+
+# The validators bring half of the semantic web along: an environment of their own.
+CRATE_ENV := .venv-crate-$(VERSION)
+
+$(CRATE_ENV)/.done: pyproject.toml | check-python
+	$(INTERPRETER) -m venv --clear $(CRATE_ENV)
+	$(CRATE_ENV)/bin/python -m pip install --quiet --disable-pip-version-check roc-validator runcrate
+	@touch $@
+
+test-crate: $(TEST_ENV)/.done $(CRATE_ENV)/.done
+	NBREWIND_CRATE_PYTHON=$(CURDIR)/$(CRATE_ENV)/bin/python $(TEST_ENV)/bin/python -m pytest tests/crate $(PYTEST_ARGS)
+
+fuzz-packages: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m tests.package.fuzz --seconds 300
 
 FUZZ_ARGS ?= --examples 5000
 

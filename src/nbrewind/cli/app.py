@@ -13,6 +13,7 @@ from nbrewind.cli import (
     clear,
     demo,
     diff,
+    env,
     gc,
     graph,
     kernels,
@@ -74,3 +75,4 @@ _VERBS = (
 for _module in _VERBS:
     _module.register(app)
 app.add_typer(kernels.app, name="kernels")
+app.add_typer(env.app, name="env")

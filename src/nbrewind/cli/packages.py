@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from nbrewind.cli.common import bytes_of, complain, full_path
 from nbrewind.errors import RefusedError
+from nbrewind.package.layout import Manifest, shown
 
 if TYPE_CHECKING:
+    from nbrewind.package.source import Source
     from nbrewind.package.unpack import Unpacked
 
 
@@ -21,26 +23,56 @@ def open_package(
         RefusedError: it would have to be trusted and is not.
         PackageError: it is damaged, or the folder cannot be made.
     """
-    from nbrewind.package.layout import shown
-    from nbrewind.package.signing import allowed_signers, signer, torn
     from nbrewind.package.source import reading
     from nbrewind.package.unpack import unpack
     from nbrewind.report.progress import counting
 
     with reading(package, bytes_of(max_size, "--max-size")) as source:
         manifest, data = source.manifest()
-        if trust and torn(source, data):
-            raise RefusedError(f"{package} was changed since it was signed: its signature is not of it.")
-        if not trust:
-            name = signer(source, data, allowed_signers())
-            if name:
-                complain(f"signed by {shown(name)}, whom {allowed_signers()} allows")
-            trust = bool(name)
-        if required and not trust:
-            raise RefusedError(
-                f"{package} comes from elsewhere, and repeating it runs its code and loads its values. "
-                "Look at it with `nbrewind verify`; if you trust whoever made it, add --trust."
-            )
+        trust = vouched(source, data, package, trust=trust, required=required)
+        if trust:
+            _compare(source, manifest)
         folder = full_path(target if target is not None else Path(f"{manifest.name}-repeat"))
         with counting("unpacking objects") as tell:
             return unpack(source, manifest, folder, trusted=trust, tell=tell)
+
+
+def vouched(source: Source, manifest: bytes, package: Path, *, trust: bool, required: bool) -> bool:
+    """Whether somebody vouches for a package: whoever gave ``trust``, or a known signature.
+
+    Raises:
+        RefusedError: it was changed after it was signed, or has to be trusted and is not.
+    """
+    from nbrewind.package.signing import allowed_signers, signer, torn
+
+    if trust:
+        if torn(source, manifest):
+            raise RefusedError(f"{package} was changed since it was signed: its signature is not of it.")
+        return True
+    name = signer(source, manifest, allowed_signers())
+    if name:
+        complain(f"signed by {shown(name)}, whom {allowed_signers()} allows")
+    elif required:
+        raise RefusedError(
+            f"{package} comes from elsewhere, and repeating it runs its code and loads its values. "
+            "Look at it with `nbrewind verify`; if you trust whoever made it, add --trust."
+        )
+    return bool(name)
+
+
+def _compare(source: Source, manifest: Manifest) -> None:
+    """Say what is different here, and which cells run for that."""
+    from nbrewind.package.environment import cells_touched, compare, here, of_package
+
+    now, then = here(), of_package(source, manifest)
+    different = [one for one in compare(then, now) if one.verdict == "different"]
+    if then.python != now.python:
+        complain(f"recorded with Python {shown(then.python)}, here is {now.python}")
+    for package, cells in cells_touched(source, manifest).items():
+        listed = ", ".join(str(cell) for cell in cells[:8]) + ("..." if len(cells) > 8 else "")
+        complain(f"{shown(package)} has another version here, or is missing: cells {listed} have to run")
+    if different:
+        complain(
+            f"{len(different)} of {len(then.distributions)} packages or properties differ; "
+            "`nbrewind env compare` lists them, `nbrewind env create` makes the recorded environment"
+        )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
-from nbrewind.errors import MissingObject
-from nbrewind.flow.environment import agrees
+from nbrewind.errors import MissingObject, PackageError
+from nbrewind.flow.environment import agrees, installed_version
 from nbrewind.flow.installed import environment as present_environment
-from nbrewind.model import Distribution, Environment, Run
+from nbrewind.model import Commit, Distribution, Environment, Record, Run
+from nbrewind.package.layout import Manifest
+from nbrewind.package.rows import read_rows
+from nbrewind.package.source import Source
 from nbrewind.store import Store
 
 LOCK = "software/requirements.lock"
@@ -116,3 +123,66 @@ def compare(then: Environment, now: Environment) -> list[Difference]:
         elif one.content and other.content and one.content != other.content:
             found.append(Difference(one.name, one.version, "other code of this version", "different"))
     return found
+
+
+def of_package(source: Source, manifest: Manifest) -> Environment:
+    """What the packed run ran in.
+
+    Raises:
+        PackageError: the package does not say.
+    """
+    if RECORD not in manifest.files:
+        raise PackageError(f"The package lacks {RECORD}.")
+    try:
+        data = source.read(RECORD, manifest.files[RECORD].sha256)
+        return msgspec.json.decode(data, type=Environment)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PackageError(f"{RECORD} of the package cannot be read.") from error
+
+
+def cells_touched(source: Source, manifest: Manifest, rule: str = "compatible") -> dict[str, list[int]]:
+    """Package that is not here as it was -> the code cells whose records do not hold for that (R13)."""
+    using: dict[str, list[str]] = {}
+    for record, _ in read_rows(source, manifest, Record):
+        for package, version in record.trace.packages.items():
+            if not agrees(version, installed_version(package), rule):
+                using.setdefault(package, []).append(record.id)
+    indices: dict[str, set[int]] = {}
+    for commit, _ in read_rows(source, manifest, Commit):
+        indices.setdefault(commit.record, set()).add(commit.index)
+    return {
+        package: sorted({index for record in records for index in indices.get(record, ())})
+        for package, records in sorted(using.items())
+    }
+
+
+def create(requirements_file: Path, target: Path, python: str) -> None:
+    """Make a virtual environment with what a lock file names: by uv where it is installed, else by pip.
+
+    Raises:
+        PackageError: the place is taken, or installing failed; the installer's words are on the terminal.
+    """
+    if target.exists():
+        raise PackageError(f"{target} exists already. Name another place with -o.")
+    uv = shutil.which("uv")
+    inside = target / "bin" / "python"
+    if uv is not None:
+        commands = [
+            [uv, "venv", "-q", "--python", python, str(target)],
+            [uv, "pip", "install", "-q", "--python", str(inside), "-r", str(requirements_file)],
+        ]
+    else:
+        commands = [
+            [python, "-m", "venv", str(target)],
+            [str(inside), "-m", "pip", "install", "-q", "-r", str(requirements_file)],
+        ]
+    for command in commands:
+        try:
+            done = subprocess.run(command, check=False, stdout=sys.stderr)
+        except OSError as error:
+            raise PackageError(f"{command[0]} cannot be run ({error.strerror}).") from error
+        if done.returncode:
+            raise PackageError(
+                f"The environment could not be made: `{' '.join(command[:4])} ...` failed, as told above. "
+                f"What there is of it is in {target}."
+            )
