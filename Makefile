@@ -22,10 +22,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-browser test-slow fuzz public lint bench clean check-python
+.PHONY: help demo test test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -111,6 +111,25 @@ public: $(PUBLIC_ENV)/.done
 bench: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead
 
+# The peers, each in an environment of its own, and the comparison with them.
+PEERS := kishu ipyflow dill
+PEER_PACKAGES := ipykernel numpy pandas scikit-learn polars pyarrow
+PEER_kishu := kishu==0.3.4
+PEER_ipyflow := ipyflow
+PEER_dill := dill
+
+bench-peers: $(PEERS:%=.venv-bench-%/.done)
+
+.venv-bench-%/.done: | check-python
+	$(INTERPRETER) -m venv --clear .venv-bench-$*
+	.venv-bench-$*/bin/python -m pip install --quiet --disable-pip-version-check $(PEER_$*) $(PEER_PACKAGES)
+	@touch $@
+
+bench-compare: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m benchmarks.compare $(BENCH_ARGS)
+	$(TEST_ENV)/bin/python -m benchmarks.growth $(GROWTH_ARGS)
+	$(TEST_ENV)/bin/python -m benchmarks.page
+
 clean:
-	rm -rf .node-browser .venv-demo-* .venv-test-* .venv-public-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .node-browser .venv-demo-* .venv-test-* .venv-public-* .venv-bench-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
