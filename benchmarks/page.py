@@ -166,8 +166,8 @@ def page(compared: dict[str, Any], grown: dict[str, Any] | None) -> str:
     when = time.strftime("%B %Y", time.gmtime(compared["started"]))
     parts = [
         f"Measured in {when} with Python {compared['python']} on {compared['cpus']} cores at scale "
-        f"{compared['scale']:g}, median of {repeats} run(s), systems in turns. The load average "
-        f"was {compared['load']:.0f} at the end; times are CPU time of the kernel's process, which other load "
+        f"{compared['scale']:g}, median of {repeats} run(s), systems in turns. The load "
+        f"average was {compared['load']:.0f} at the end; times are CPU time of the kernel's process, which other load "
         "hardly changes.",
         "\n".join(f"* **{book['name']}**: {book['title']} ({book['cells']} cells)" for book in books),
         table(books),
