@@ -167,8 +167,8 @@ def page(compared: dict[str, Any], grown: dict[str, Any] | None) -> str:
     parts = [
         f"Measured in {when} with Python {compared['python']} on {compared['cpus']} cores at scale "
         f"{compared['scale']:g}, median of {repeats} run(s), systems in turns. The load "
-        f"average was {compared['load']:.0f} at the end; times are CPU time of the kernel's process, which other load "
-        "hardly changes.",
+        f"average was {compared['load']:.0f} at the end; times are CPU time of the kernel's process, "
+        "which other load hardly changes.",
         "\n".join(f"* **{book['name']}**: {book['title']} ({book['cells']} cells)" for book in books),
         table(books),
         "![Extra CPU time per cell](img/bench-overhead.svg)",
