@@ -240,6 +240,12 @@ class FileWatch:
             ]
         return hash_parts(*kept)
 
+    def ignore(self, folder: str) -> None:
+        """Leave a folder alone from now on: it is no state of the notebook."""
+        if folder not in self.ignored:
+            self.ignored.add(folder)
+            self.ignored_roots = (*self.ignored_roots, folder.rstrip("/") + "/")
+
     def tracked(self, path: str) -> bool:
         """Whether a path is state of the notebook at all."""
         return not (
@@ -390,7 +396,9 @@ class FileWatch:
         """Signatures of all files below the notebook's folder, for children that write unseen."""
         found: dict[str, tuple[int, ...]] = {}
         for folder, names, files in os.walk(self.root):
-            names[:] = [name for name in names if name not in _NEVER_LISTED]
+            names[:] = [
+                n for n in names if n not in _NEVER_LISTED and os.path.join(folder, n) not in self.ignored
+            ]
             for name in files:
                 path = os.path.join(folder, name)
                 if path in self.ignored:

@@ -123,6 +123,9 @@ class ImportWatch:
                 self._fresh.add(fullname)
                 self._note_text(fullname, spec.origin, loader)
                 patched = _patched(fullname, module)
+                if not isinstance(loader, type):
+                    # A loader is a value of its module: what others pickle must not reach us.
+                    del loader.exec_module
                 with self._importing(fullname):
                     original(module)
                 if fullname in BASELINES:

@@ -167,7 +167,14 @@ class Namespace(dict[str, Any]):
         return other | self._whole()
 
     def __eq__(self, other: object) -> bool:
-        return self is other or self._whole() == other
+        if self is other:
+            return True
+        # dill compares every dict that it meets with this one: one name that it lacks tells enough.
+        if isinstance(other, dict) and any(
+            name not in other for name in list(dict.keys(self)) if name not in self.shims
+        ):
+            return False
+        return bool(self._whole() == other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other

@@ -161,6 +161,14 @@ def prepare_classes(classes: Iterable[type]) -> None:
         _CLASSES.setdefault(f"{cls.__module__}:{cls.__qualname__}", dict(vars(cls)))
 
 
+def prepare_attributes(names: Iterable[str]) -> None:
+    """Take baselines of the classes behind ``module:Class.attribute``, as they are now."""
+    for name in names:
+        with contextlib.suppress(LookupError):
+            owner, _ = _owner(f"attr:{name}")
+            prepare_classes([owner] if isinstance(owner, type) else [])
+
+
 def patched_classes(packages: set[str]) -> dict[str, Any]:
     """Attributes of classes of these packages that differ from their baseline: root -> value."""
     found: dict[str, Any] = {}

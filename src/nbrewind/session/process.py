@@ -20,7 +20,8 @@ from nbrewind.flow.entropy import Entropy
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch, ends_search
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
-from nbrewind.flow.names import BASELINES, is_local_module, is_user_file, retake_baselines
+from nbrewind.flow.mainpickle import teach_dill
+from nbrewind.flow.names import BASELINES, is_local_module, is_user_file, package_of, retake_baselines
 from nbrewind.flow.stored import StoredModules
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import AmbientValue, FileState, Run, State
@@ -66,6 +67,8 @@ class Process:
         self.tasks = TaskContext(store, root)
         self.tasks.file_state = self._file_now
         self.tasks.default_client = self._restore_handles
+        self.tasks.ignore_folder = self.files.ignore
+        self.tasks.quiet = self.files.quiet
         self.start = StartWorld(root, run, store.digest_file, self.ambient.base_env)
         self.start.ignored = self.files.ignored
         self.start.environment_rule = options.env
@@ -117,6 +120,7 @@ class Process:
         self.ambient.watch_looks("rng:random", random, "getstate")
         self.imports.when("numpy.random", self._numpy_random)
         self.imports.when("torch", self._torch_random)
+        self.imports.when("dill", teach_dill)
         self.adapters = load_adapters()
         owned: set[str] = set()
         for adapter in self.adapters:
@@ -124,6 +128,19 @@ class Process:
             for name in adapter.modules:
                 self.imports.when(name, lambda _, adapter=adapter: self._engine_imported(adapter))  # type: ignore[misc]
         self.engine_state = frozenset(owned)
+
+    def engine_attributes(self, packages: set[str]) -> list[str]:
+        """Roots of what engines of these packages keep for cells that do not name it (R8)."""
+        found = []
+        for adapter in self.adapters:
+            for name in adapter.state_attributes:
+                root = f"attr:{name}"
+                module = name.partition(":")[0]
+                if package_of(module) not in packages or module not in sys.modules:
+                    continue
+                if root in self.state.names or modules.get_attribute(root) is not None:
+                    found.append(root)
+        return found
 
     def _file_now(self, path: str) -> FileState:
         """What the state, else the start world, says a path holds (R6)."""
@@ -175,6 +192,7 @@ class Process:
                 retake_baselines(package)
             for cls, describe in adapter.handles().items():
                 self.memory.world.handle_types[cls] = describe
+            modules.prepare_attributes(adapter.state_attributes)
 
     def _imported(self, module: Any) -> None:
         self.ambient.refresh()

@@ -159,6 +159,7 @@ class Recorder:
         flags = list(cell.flags)
         private = NEVER in running.tags
         notes = [*cell.notes, *self.tasks.notes(), *self._take_in_unseen(files, before)]
+        self._take_in_outputs(files, before)
         own_result = f"_{count}"
         has_result = own_result in values
         aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}
@@ -358,7 +359,7 @@ class Recorder:
             ambient["position"] = hash_parts(str(running.count))
             flags.append("position")
         task_reads, _ = self.tasks.cell_files()
-        file_reads = {**{self.process.portable(p): s for p, s in task_reads.items()}, **files.reads}
+        file_reads = {**self._found_by_tasks(task_reads, files), **files.reads}
         for name in new_modules:
             for path in modules.module_files(name):
                 key = self.files.key(path)
@@ -408,6 +409,7 @@ class Recorder:
         found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
         if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):
             found[modules.FIGURES] = None
+        found.update(dict.fromkeys(self.process.engine_attributes(packages)))
         return [root for root in sorted(found) if root not in self.process.engine_state]
 
     def _imported(self) -> list[str]:
@@ -507,6 +509,27 @@ class Recorder:
             return []
         names = ", ".join(unknown[:4])
         return [f"what {names} held before is not known: running this cell again begins with what is there"]
+
+    def _found_by_tasks(self, task_reads: dict[str, FileState], files: CellFiles) -> dict[str, FileState]:
+        """What tasks read and the cell had not written itself before."""
+        reads = {}
+        for path, state in task_reads.items():
+            key = self.process.portable(path)
+            found = files.found.get(key)
+            if found is None or (found.kind, found.digest) == (state.kind, state.digest):
+                reads[key] = state
+        return reads
+
+    def _take_in_outputs(self, files: CellFiles, before: State) -> None:
+        """Files that tasks wrote elsewhere: what their paths held before, where that is known."""
+        _, outputs = self.tasks.cell_files()
+        for path in outputs:
+            key = self.process.portable(path)
+            if key not in files.found:
+                made = self.files.path(key) in files.events.created
+                state = ABSENT if made else self._before_unseen(key, files, before)
+                if state is not None:
+                    files.found[key] = state
 
     def _before_unseen(self, key: str, files: CellFiles, before: State) -> FileState | None:
         start = self.process.start

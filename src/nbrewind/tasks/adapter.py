@@ -30,6 +30,8 @@ class EngineAdapter(ABC):
     """Short name, stored with each entry (``dask``)."""
     modules: ClassVar[tuple[str, ...]]
     """Modules whose import makes the session call ``install``."""
+    state_attributes: ClassVar[tuple[str, ...]] = ()
+    """Where the engine keeps what cells use without naming it (``module:Class.attribute``): state (R8)."""
 
     @abstractmethod
     def install(self, context: TaskContext) -> None:

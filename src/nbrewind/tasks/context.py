@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -113,6 +114,10 @@ class TaskContext:
         self.is_user_frame: Callable[[FrameType], bool] = runs_user_code
         """Whether a frame runs code of the notebook or of a local module."""
         self._pid = os.getpid()
+        self.ignore_folder: Callable[[str], None] = lambda folder: None
+        """Called with a folder that belongs to an engine: its logs are no state of the notebook."""
+        self.quiet: Callable[[], AbstractContextManager[object]] = nullcontext
+        """While it is open, files that this thread looks at are not the cell's."""
         self._code = CodeCache()
         self._lock = threading.RLock()
 
@@ -161,6 +166,13 @@ class TaskContext:
         more = [f"and {len(said) - TOLD} more notes on tasks"] if len(said) > TOLD else []
         return said[:TOLD] + more
 
+    def consumed(self, files: Mapping[str, FileState], outputs: Mapping[str, FileState]) -> None:
+        """The running cell looks at a result of an earlier cell, which was not known when that cell ended."""
+        if self.executing:
+            with self._lock:
+                self.cell.reads.update(files)
+                self.cell.outputs.update(_paths(outputs))
+
     # -- identity ---------------------------------------------------------------------
 
     def identity(
@@ -178,6 +190,18 @@ class TaskContext:
         Raises:
             NotStorable: an argument or captured value has no content; such a task just runs.
         """
+        with self.quiet():
+            return self._identity(func, args, kwargs, declared_inputs, options, leaves)
+
+    def _identity(
+        self,
+        func: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        declared_inputs: Sequence[str],
+        options: Any,
+        leaves: Mapping[type, Leaf] | None,
+    ) -> Identity:
         known = {**self.leaves, **(leaves or {})}
         with self._lock:
             code = self._code.code(func, known)
@@ -205,7 +229,8 @@ class TaskContext:
     def value_digest(self, value: Any, data: bytes | None = None) -> Digest:
         """What dependants see of a result: its content, else its stored bytes."""
         try:
-            return walked(value, self.leaves).digest()
+            with self.quiet():
+                return walked(value, self.leaves).digest()
         except NotStorable:
             return "p:" + hash_bytes(payload.dumps(value) if data is None else data)
 
@@ -230,7 +255,8 @@ class TaskContext:
         entries = [e for e in reversed(self.store.tasks(ticket.key)) if e.result and not e.error]
         exact = [e for e in entries if e.occurrence == ticket.occurrence]
         others = [e for e in entries if e.occurrence != ticket.occurrence] if pure else []
-        return next((e for e in (*exact, *others) if not self.changed(e) and self._present(e)), None)
+        with self.quiet():
+            return next((e for e in (*exact, *others) if not self.changed(e) and self._present(e)), None)
 
     def changed(self, entry: TaskEntry) -> list[str]:
         """Paths and variables (``env:NAME``) that no longer hold what the task read."""
@@ -272,14 +298,15 @@ class TaskContext:
     def serve(self, entry: TaskEntry, cell: CellTasks) -> bool:
         """Count a hit and lay down its output files; False if they cannot be had."""
         try:
-            self._lay_down(entry)
+            with self.quiet():
+                self._lay_down(entry)
         except (OSError, StoreError) as error:
             cell.notes.setdefault(f"output files of task {entry.name} could not be laid down ({error})")
             return False
         with self._lock:
             cell.counts.served += 1
             cell.reads.update(entry.files)
-            cell.outputs.update(entry.outputs)
+            cell.outputs.update(_paths(entry.outputs))
         return True
 
     def load(self, entry: TaskEntry) -> Any:
@@ -377,7 +404,7 @@ class TaskContext:
             entry = replace(entry, result=self.store.put(data), result_digest=digest)
         with self._lock:
             cell.reads.update(entry.files)
-            cell.outputs.update(entry.outputs)
+            cell.outputs.update(_paths(entry.outputs))
         for ticket in tickets:
             entry = replace(entry, key=ticket.key, occurrence=ticket.occurrence)
             self.store.add_task(entry)
@@ -421,3 +448,8 @@ class TaskContext:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
+
+
+def _paths(outputs: Mapping[str, FileState]) -> dict[str, FileState]:
+    """Outputs with paths of their own: engines choose those named in angle brackets at each run."""
+    return {path: state for path, state in outputs.items() if not path.startswith("<")}

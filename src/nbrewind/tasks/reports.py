@@ -95,7 +95,7 @@ def _keep_outputs(context: TaskContext, wrote: dict[str, Any], outputs: dict[str
             now = context.files.state(path, marked=digest.startswith("b2:"))
             if now.digest != digest:
                 return f"its output file {path} is not visible here"
-            with open(path, "rb") as source:
+            with context.quiet(), open(path, "rb") as source:
                 data = source.read()
         outputs[context.files.portable(path)] = FileState(kind, context.store.put(data), size, mode)
     return ""
