@@ -55,9 +55,7 @@ class Submission:
     def show(self) -> None:
         """Print again what a served task printed, where the engine shows it in the notebook."""
         if self._served and self.entry is not None:
-            for stream, text in ((sys.stdout, self.entry.stdout), (sys.stderr, self.entry.stderr)):
-                if text:
-                    stream.write(text)
+            show(self.entry)
 
     def finished(self, outcome: Any) -> Any:
         """The task's result, out of what the engine gave for ``call``; logged by then."""
@@ -89,6 +87,13 @@ class Submission:
                 engine=self.engine,
             )
             self.context.add([self.ticket], entry, None)
+
+
+def show(entry: TaskEntry) -> None:
+    """Print again what a task printed."""
+    for stream, text in ((sys.stdout, entry.stdout), (sys.stderr, entry.stderr)):
+        if text:
+            stream.write(text)
 
 
 def leak(context: TaskContext, identity: Identity, value: Any, *, inside: bool = True) -> str:

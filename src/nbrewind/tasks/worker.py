@@ -32,6 +32,9 @@ LARGEST = 1 << 18
 
 _current: contextvars.ContextVar[Any] = contextvars.ContextVar("nbrewind_task", default=None)
 _hooked = threading.Lock()
+_drawing = threading.RLock()
+_drawn: dict[Any, Any] = {}
+"""State after the last draws of engines -> the state before them."""
 _state = {"hook": False}
 LOCAL: dict[str, Any] = {}
 """Reports of tasks that ran without a worker, by ident (local schedulers)."""
@@ -362,12 +365,31 @@ class Watch:
 
 
 def random_state() -> Any:
-    """The states of the generators that everybody in a process shares."""
+    """The states of the generators that everybody in a process shares, without what engines drew."""
     # By the generators themselves: a notebook's kernel takes note of who asks the modules.
     numpy: Any = sys.modules.get("numpy.random")
     theirs = numpy.random_sample.__self__.get_state() if numpy is not None else ("", b"", 0)
-    ours: Any = random.random
-    return ours.__self__.getstate(), theirs[0], bytes(theirs[1]), theirs[2:]
+    with _drawing:
+        now = _generator().getstate()
+        ours = _drawn.get(now, now)
+    return ours, theirs[0], bytes(theirs[1]), theirs[2:]
+
+
+def engine_draw(draw: Callable[[], Any]) -> Any:
+    """Let an engine draw from the notebook's generator: no task of this process did."""
+    with _drawing:
+        before = _generator().getstate()
+        value = draw()
+        first = _drawn.get(before, before)
+        _drawn.clear()
+        _drawn[_generator().getstate()] = first
+    return value
+
+
+def _generator() -> random.Random:
+    found: Any = random.random
+    generator: random.Random = found.__self__
+    return generator
 
 
 class _Wrapper:

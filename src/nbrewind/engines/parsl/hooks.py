@@ -8,6 +8,7 @@ task that must run.
 from __future__ import annotations
 
 import os
+import random
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,10 +17,11 @@ from typing import Any
 
 from nbrewind.engines.parsl import lazy, recipes
 from nbrewind.engines.parsl.origin import Keys, origin_of
-from nbrewind.engines.parsl.parsllib import AppFuture, DataFlowKernel
+from nbrewind.engines.parsl.parsllib import AppFuture, DataFlowKernel, dataflow
 from nbrewind.engines.parsl.runtime import Runtime, Served, consume
 from nbrewind.errors import NotStorable
 from nbrewind.tasks.context import TaskContext
+from nbrewind.tasks.worker import engine_draw
 
 _saved: list[tuple[Any, str, Any]] = []
 _context: list[TaskContext] = []
@@ -55,6 +57,7 @@ def install(context: TaskContext) -> None:
     _patch(DataFlowKernel, "add_executors", _add_executors(DataFlowKernel.add_executors))
     _patch(DataFlowKernel, "submit", _submit(DataFlowKernel.submit))
     _patch(DataFlowKernel, "cleanup", _cleanup(DataFlowKernel.cleanup))
+    _patch(dataflow, "random", _Random)
     for name in ("result", "exception"):
         _patch(AppFuture, name, _consuming(getattr(AppFuture, name)))
 
@@ -73,6 +76,15 @@ def uninstall() -> None:
 def _patch(owner: Any, name: str, value: Any) -> None:
     _saved.append((owner, name, vars(owner).get(name)))
     setattr(owner, name, value)
+
+
+class _Random:
+    """Stands for the module ``random`` where Parsl draws the executor of a task."""
+
+    @staticmethod
+    def choice(options: Any) -> Any:
+        """As ``random.choice``; the draw is the engine's, not a running task's."""
+        return engine_draw(partial(random.choice, options))
 
 
 def _consuming(original: Callable[..., Any]) -> Any:
@@ -146,9 +158,10 @@ def _submit_to(
     owner = _owners.get(executor)
     kernel = owner() if owner is not None else None
     submit = partial(cls.submit, executor)
+    if kernel is not None:
+        lazy.start(kernel)
     if kernel is None or not _context:
         return submit(func, resource_specification, *args, **kwargs)
-    lazy.start(kernel)
     return _runtimes[kernel].run(submit, func, resource_specification, args, kwargs)
 
 

@@ -156,7 +156,7 @@ class Keys:
                 spec = kwargs.pop(name)
                 streams[name] = "auto" if name in origin.auto else self._stream(name, spec, origin)
         options = {"outputs": outputs, "streams": streams}
-        return self.context.identify(
+        return self.context.identity(
             origin.func,
             origin.args,
             kwargs,

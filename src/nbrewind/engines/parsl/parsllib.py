@@ -13,6 +13,7 @@ from parsl.dataflow import dflow as _dflow
 from parsl.dataflow import futures as _futures
 from parsl.dataflow import states as _states
 from parsl.executors import base as _executors
+from parsl.executors import threads as _threads
 from parsl.utils import RepresentationMixin as _RepresentationMixin
 
 AUTO_LOGNAME: Any = _parsl.AUTO_LOGNAME
@@ -26,4 +27,6 @@ Loader: Any = _dflow.DataFlowKernelLoader
 ParslExecutor: Any = _executors.ParslExecutor
 RemoteExceptionWrapper: Any = _errors.RemoteExceptionWrapper
 RepresentationMixin: Any = _RepresentationMixin
+ThreadPoolExecutor: Any = _threads.ThreadPoolExecutor
+dataflow: Any = _dflow
 States: Any = _states.States

@@ -27,12 +27,12 @@ from nbrewind.engines.parsl.origin import (
     snapshot,
     stream_path,
 )
-from nbrewind.engines.parsl.parsllib import AUTO_LOGNAME, RemoteExceptionWrapper
+from nbrewind.engines.parsl.parsllib import AUTO_LOGNAME, RemoteExceptionWrapper, ThreadPoolExecutor
 from nbrewind.errors import MissingObject, NBRewindError, NotStorable
 from nbrewind.model import FileState, TaskEntry
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
 from nbrewind.tasks.reports import Report, entry, split, trace
-from nbrewind.tasks.submission import leak
+from nbrewind.tasks.submission import leak, show
 from nbrewind.tasks.worker import Returning
 
 ENGINE = "parsl"
@@ -120,12 +120,12 @@ class Runtime:
         if origin.deep is None:
             return None
         try:
-            late = self.keys.settles_later(origin) or origin.submitted is None
-            origin.identity = self.keys.content(origin) if late else origin.submitted
+            early = None if self.keys.settles_later(origin) else origin.submitted
+            identity = early or self.keys.content(origin)
         except NotStorable as problem:
             origin.cell.notes.setdefault(f"task {origin.name} is not logged: {problem}")
             return None
-        content = origin.identity.key
+        origin.identity, content = identity, identity.key
         origin.ticket = self.context.claim(content, origin.cell)
         if origin.deep != content:
             origin.deep_ticket = self.context.claim(origin.deep, origin.cell)
@@ -138,6 +138,8 @@ class Runtime:
             return None
         if not self.context.serve(self._places(found, origin), origin.cell):
             return None
+        if isinstance(task["dfk"].executors.get(task["executor"]), ThreadPoolExecutor):
+            show(found)
         self._alias(origin, found)
         origin.entry, origin.digest = found, found.result_digest
         done: Future[Any] = Future()
