@@ -76,7 +76,7 @@ class Ambient:
         self.root = root
         self.items = items()
         self.base_path = list(sys.path)
-        self.base_env = dict(os.environ)
+        self.base_env: dict[str, str] = {}
         self.baseline: dict[str, str] = {}
         self.baseline_values: dict[str, Any] = {}
         self.env_reads: dict[str, str | None] = {}
@@ -89,9 +89,17 @@ class Ambient:
         self.start: dict[str, str] = {}
         self._last: dict[str, tuple[bytes, str]] = {}
         """Item -> its value as bytes at the last look, and the digest of that value."""
-        self._base_environment = dict(_environment())
+        self._variables_then: tuple[dict[Any, Any], dict[str, str]] = ({}, {})
+        """The environment at the last look, and what of it differed from the start."""
         self._undo: list[Callable[[], None]] = []
+        self.start_here()
         self.refresh()
+
+    def start_here(self) -> None:
+        """The environment as it is now is the one that the process started with."""
+        self.base_env.clear()
+        self.base_env.update(os.environ)
+        self._variables_then = (dict(_environment()), {})
 
     def add(self, item: Item) -> None:
         """Take in an item that only the kernel knows."""
@@ -140,8 +148,9 @@ class Ambient:
         return found
 
     def _variables(self) -> dict[str, str]:
-        if _environment() == self._base_environment:
-            return {}
+        then, found = self._variables_then
+        if _environment() == then:
+            return found
         found = {}
         for name, value in os.environ.items():
             if self.base_env.get(name) != value:
@@ -149,6 +158,7 @@ class Ambient:
         for name in self.base_env:
             if name not in os.environ:
                 found["env:" + name] = "absent"
+        self._variables_then = (dict(_environment()), found)
         return found
 
     def cwd(self) -> str:

@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, losses
+from nbrewind.flow import codecs, columns, losses
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.world import CLOSED
@@ -53,6 +53,9 @@ class World(Protocol):
 
     def handle(self, obj: Any) -> str | None:
         """The identity of a registered handle (client, pool), else None (R4)."""
+
+    def has_handles(self, cls: type) -> bool:
+        """Whether an instance of a class may be a handle."""
 
     def is_namespace(self, mapping: Any) -> bool:
         """Whether ``mapping`` is the user's namespace."""
@@ -74,7 +77,9 @@ class Walk:
         "memo",
         "nodes",
         "opaque",
+        "runs",
         "sets",
+        "shared",
         "world",
     )
 
@@ -100,6 +105,10 @@ class Walk:
         """Memory that can be changed in place: an array or bytearray over it, and the node that owns it."""
         self.borrowed: list[tuple[int, int]] = []
         """Memory that other libraries hold and that may be lent: address and size."""
+        self.runs: dict[int, columns.Run] = {}
+        """Long lists and dicts by address: they may be stored in parts."""
+        self.shared: set[int] = set()
+        """Numbers of the nodes that were met more than once."""
 
     def digest(self) -> Digest:
         """The content digest of everything visited so far."""
@@ -113,6 +122,7 @@ class Walk:
         """Number a node by its address."""
         index = self.memo.get(key)
         if index is not None:
+            self.shared.add(index)
             self.buf += b"R%d;" % index
             return False
         self.memo[key] = len(self.nodes)
@@ -289,6 +299,9 @@ def _bytearray(walk: Walk, obj: bytearray) -> None:
 
 def _tuple(walk: Walk, obj: tuple[Any, ...]) -> None:
     walk.buf += b"(%d:" % len(obj)
+    if len(obj) >= columns.LONG:
+        columns.elements(walk, list(obj))
+        return
     for item in obj:
         walk.visit(item)
 
@@ -297,6 +310,9 @@ def _list(walk: Walk, obj: list[Any]) -> None:
     if not walk.number(obj):
         return
     walk.buf += b"[%d:" % len(obj)
+    if len(obj) >= columns.LONG:
+        columns.container(walk, obj)
+        return
     handlers = _HANDLERS
     for item in obj:
         handler = handlers.get(type(item))
@@ -310,6 +326,10 @@ def _dict(walk: Walk, obj: dict[Any, Any]) -> None:
         return
     if walk.world is not None and walk.world.is_namespace(obj):
         walk.buf += b"G"
+        return
+    if len(obj) >= columns.LONG:
+        walk.buf += b"{%d:" % len(obj)
+        columns.container(walk, obj)
         return
     _pairs(walk, b"{", obj)
 
@@ -357,15 +377,22 @@ def _set(walk: Walk, obj: set[Any]) -> None:
         return
     walk.sets.append(obj)
     walk.buf += b"<%d:" % len(obj)
-    for item in _set_items(walk, obj):
+    _members(walk, obj)
+
+
+def _members(walk: Walk, obj: Iterable[Any]) -> None:
+    items = _set_items(walk, obj)
+    if len(items) >= columns.LONG:
+        columns.elements(walk, items)
+        return
+    for item in items:
         walk.visit(item)
 
 
 def _frozenset(walk: Walk, obj: frozenset[Any]) -> None:
     walk.sets.append(obj)
     walk.buf += b"z%d:" % len(obj)
-    for item in _set_items(walk, obj):
-        walk.visit(item)
+    _members(walk, obj)
 
 
 def _cell(walk: Walk, obj: CellType) -> None:

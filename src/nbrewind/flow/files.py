@@ -526,6 +526,7 @@ _EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
     "sqlite3.connect": _database,
 }
 
+_WATCHED = frozenset(_EVENTS) | _SPAWN | {"socket.connect"}
 _WATCHES: list[FileWatch] = []
 _PROBES: dict[str, Any] = {}
 """The functions of ``os`` behind the wrapped ones."""
@@ -534,6 +535,8 @@ _HOOKED: list[bool] = []
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if event not in _WATCHED:  # `id` is an event too
+        return
     for watch in _WATCHES:
         if watch.cell is not None:
             watch.on_event(event, args)

@@ -63,7 +63,7 @@ class HiddenState:
         self.named_modules: Callable[[], set[str]] = set
         """Modules that are values of the notebook: they come back with their names."""
         self._before: dict[str, Any] = {}
-        self._loggers: list[Any] = []
+        self._loggers: list[Any] | None = None
         self._registered: object = None
         self._modules: set[str] | None = None
         self._table: dict[str, ModuleType] = {}
@@ -71,7 +71,7 @@ class HiddenState:
     def begin(self, names: frozenset[str]) -> None:
         """A cell starts whose own code mentions ``names``."""
         self._before = {label: look() for label, look in self.probes.items()}
-        self._loggers = _all_handlers()
+        self._loggers = _all_handlers() if names & _LOGGING else None
         self._registered = abc.get_cache_token()
         self._modules = _made_by_hand() if "modules" in names else None
         self._table = dict(sys.modules) if "modules" in names else {}

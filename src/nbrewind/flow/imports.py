@@ -57,7 +57,7 @@ class ImportWatch:
         """Modules that cells imported since the list was last emptied, but for those that others import."""
         self.reloaded: list[str] = []
         """Modules whose code ran anew since the list was last emptied: what they define are other objects."""
-        self._fresh: set[str] = set()
+        self.fresh: set[str] = set()
         """Modules whose code ran since then; some packages execute their own twice when they are imported."""
         self.before_reload: Callable[[], None] = lambda: None
         """Loads what refers to the objects that are about to be replaced."""
@@ -70,7 +70,7 @@ class ImportWatch:
         """A cell starts."""
         self.outer.clear()
         self.reloaded.clear()
-        self._fresh.clear()
+        self.fresh.clear()
 
     def install(self) -> None:
         """Put the finder in front; idempotent."""
@@ -116,11 +116,11 @@ class ImportWatch:
                 if self not in sys.meta_path:
                     original(module)
                     return
-                again = fullname in BASELINES and fullname not in self._fresh
+                again = fullname in BASELINES and fullname not in self.fresh
                 if again and self.by_cell():
                     self.before_reload()
                     self.reloaded.append(fullname)
-                self._fresh.add(fullname)
+                self.fresh.add(fullname)
                 self._note_text(fullname, spec.origin, loader)
                 patched = _patched(fullname, module)
                 if not isinstance(loader, type):

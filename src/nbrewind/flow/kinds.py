@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from nbrewind.flow import digest as walks
-from nbrewind.flow import lending
+from nbrewind.flow import columns, lending
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
 
@@ -353,7 +353,11 @@ def _array_content(walk: walks.Walk, obj: Any) -> None:
     ndarray = sys.modules["numpy"].ndarray
     plain = obj if type(obj) is ndarray else ndarray.view(obj, ndarray)
     if obj.dtype.hasobject or obj.dtype.kind == "T":
-        for item in plain.ravel(order="K").tolist():
+        items = plain.ravel(order="K").tolist()
+        if len(items) >= columns.LONG:
+            columns.elements(walk, items)
+            return
+        for item in items:
             walk.visit(item)
         return
     flat = plain if order == "C" else plain.T if order == "F" else plain.copy(order="C")
@@ -369,6 +373,13 @@ def _watched(obj: Any) -> bool:
         return any(ref.__callback__ is not None for ref in weakref.getweakrefs(obj))
     except TypeError:
         return False
+
+
+def look_for_watchers(walk: walks.Walk, obj: Any) -> None:
+    """A callback that waits for the end of an object is state outside of it."""
+    if _watched(obj):
+        walk.finaliser = True
+        walk.opaque.setdefault(f"a callback outside the namespace watches a {type(obj).__name__}")
 
 
 def payload_base(cls: type) -> type | None:
@@ -436,9 +447,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
     walk.visit(cls)
     if hasattr(cls, "__del__"):
         walk.finaliser = True
-    if _watched(obj):
-        walk.finaliser = True
-        walk.opaque.setdefault(f"a callback outside the namespace watches a {cls.__name__}")
+    look_for_watchers(walk, obj)
     base = payload_base(cls)
     if base is dict:
         # An OrderedDict keeps an order of its own beside the dict's.

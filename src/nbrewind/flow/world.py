@@ -30,8 +30,9 @@ class World:
         self.touched_classes: set[str] = set()
         self.creator = "outside"
         """Key of the record whose cell made what is met for the first time now."""
-        self.taken: set[str] = set()
-        """Identities that are still reachable and must not be given again."""
+        self._still_used: Callable[[], Iterable[str]] = tuple
+        self._taken: set[str] | None = None
+        """Identities that are still reachable and must not be given again; found out when one is given."""
         self.identities: dict[str, bool] = {}
         """What this pass gave out (False) or passed over as taken (True)."""
         self._handles: dict[int, tuple[Callable[[], Any], str]] = {}
@@ -39,10 +40,10 @@ class World:
         self.handle_types: dict[type, Describe] = {}
         self._counts: dict[str, int] = {}
 
-    def begin_pass(self, creator: str, taken: Iterable[str]) -> None:
-        """Before the walks after a cell: who made new classes and handles, and what is taken."""
+    def begin_pass(self, creator: str, taken: Callable[[], Iterable[str]]) -> None:
+        """Before the walks after a cell: who made new classes and handles, and how to know what is taken."""
         self.creator = creator
-        self.taken = set(taken)
+        self._still_used, self._taken = taken, None
         self.identities = {}
         self.new_classes = []
         self.touched_classes = set()
@@ -53,17 +54,19 @@ class World:
         root = self._roots.get(cls)
         if root is None:
             occurrence = 0
+            if self._taken is None:
+                self._taken = set(self._still_used())
             while rules.on("R9"):
                 identity = hash_parts("class", self.creator, cls.__qualname__, str(occurrence))
                 root = f"cls:{identity}#{cls.__qualname__}"
-                if root not in self.taken:
+                if root not in self._taken:
                     self.identities[root] = False
                     break
                 self.identities.setdefault(root, True)
                 occurrence += 1
             else:
                 root = f"cls:{hash_parts('class', cls.__qualname__)}#{cls.__qualname__}"
-            self.taken.add(root)
+            self._taken.add(root)
             self.register_class(root, cls)
             self.new_classes.append(root)
         self.touched_classes.add(root)
@@ -137,6 +140,10 @@ class World:
         except TypeError:
             reference = partial(_same, obj)
         self._handles[id(obj)] = (reference, identity.removesuffix(CLOSED))
+
+    def has_handles(self, cls: type) -> bool:
+        """Whether an instance of a class may be a handle."""
+        return any(issubclass(cls, kind) for kind in self.handle_types)
 
     def is_namespace(self, mapping: Any) -> bool:
         """Whether ``mapping`` is the user's namespace."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 
 from ipykernel.kernelapp import IPKernelApp
 
@@ -19,9 +18,7 @@ class RewindApp(IPKernelApp):
     def initialize(self, argv: list[str] | None = None) -> None:
         """Variables that starting sets (the plotting backend, pagers) are no change of a cell."""
         super().initialize(argv)  # type: ignore[no-untyped-call]
-        base = self.kernel.rewind.process.ambient.base_env
-        base.clear()
-        base.update(os.environ)
+        self.kernel.rewind.process.ambient.start_here()
         atexit.register(self.end_control)
 
     def end_control(self) -> None:

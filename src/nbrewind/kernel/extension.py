@@ -173,8 +173,7 @@ class Extension:
             return
         self._during.close()
         interrupted = self.interrupts.seen or result is None
-        sys.stdout.flush()
-        sys.stderr.flush()
+        self.tap.flush()
         messages = self.tap.end()
         raised = None if result is None else result.error_before_exec or result.error_in_exec
         with self.interrupts.held():

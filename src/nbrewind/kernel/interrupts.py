@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -56,15 +57,21 @@ class Interrupts:
         signal.default_int_handler(number, frame)
 
 
+_set: Callable[[int, Any], Any] = sys.modules["_signal"].signal
+_get: Callable[[int], Any] = sys.modules["_signal"].getsignal
+"""Without the members of enumerations that ``signal`` makes of everything; every cell calls these often."""
+_SIGINT = int(signal.SIGINT)
+
+
 @contextlib.contextmanager
 def _handler(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = _set(_SIGINT, handle)
     try:
         yield
     finally:
         # A cell may set a handler of its own, which stays.
-        if signal.getsignal(signal.SIGINT) is handle:
-            signal.signal(signal.SIGINT, before)
+        if _get(_SIGINT) is handle:
+            _set(_SIGINT, before)

@@ -123,7 +123,7 @@ class RewindKernel(IPythonKernel):
             transformed: str = type(shell).transform_cell(shell, raw_cell)
         finally:
             memory.thread.peeked = None
-        if memory.cell is not None and transformed != self.rewind.transform(raw_cell):
+        if memory.cell is not None and transformed != self.rewind.transformed(raw_cell):
             for name in peeked:
                 memory.present(name)
         return transformed
@@ -291,8 +291,7 @@ class RewindKernel(IPythonKernel):
                 with self.interrupts.open():
                     reply = await plain()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            self.tap.flush()
             messages = self.tap.end()
             failed = reply.get("status") != "ok"
             result = shell.last_execution_result if failed else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 RECORDED = frozenset(
@@ -20,9 +22,27 @@ class OutputTap:
         self._parent = ""
         self._messages: list[dict[str, Any]] | None = None
         session.send = self.send
+        self._watched: dict[int, Any] = {}
+        self._written: set[int] = set()
+        """Streams by address: those that tell of writes, and those written to since the cell began."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "_schedule_flush") and id(stream) not in self._watched:
+                stream._schedule_flush = self._noting(stream, stream._schedule_flush)
+                self._watched[id(stream)] = stream
+
+    def _noting(self, stream: Any, schedule: Callable[[], None]) -> Callable[[], None]:
+        """What a stream of ipykernel calls whenever something was written to it."""
+
+        def note() -> None:
+            self._written.add(id(stream))
+            schedule()
+
+        return note
 
     def remove(self) -> None:
         """Send as before, unless somebody else has put something of theirs in our place since."""
+        for stream in self._watched.values():
+            vars(stream).pop("_schedule_flush", None)
         if self._session.__dict__.get("send") == self.send:
             del self._session.send
 
@@ -30,6 +50,13 @@ class OutputTap:
         """A cell starts: keep messages whose parent is its request."""
         with self._lock:
             self._parent, self._messages = parent_id, []
+        self._written.clear()
+
+    def flush(self) -> None:
+        """Have all that the cell wrote sent; the wait for the sending thread costs more than a small cell."""
+        for stream in (sys.stdout, sys.stderr):
+            if id(stream) in self._written or id(stream) not in self._watched:
+                stream.flush()
 
     def end(self) -> list[dict[str, Any]]:
         """The messages of the cell in order, neighbouring stream texts joined."""

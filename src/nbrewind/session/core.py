@@ -82,6 +82,8 @@ class Session:
         self.report: CellReport | None = None
         """The report of the cell under way."""
         self.transform: Transform = lambda source: source
+        self._transformed: tuple[str, str] | None = None
+        """The source of the cell under way, and what it was transformed to."""
         self.run_again: Callable[[str, int], Awaitable[BaseException | None]] | None = None
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
@@ -101,6 +103,12 @@ class Session:
         return self.memory.state
 
     # -- the decision ------------------------------------------------------------------------
+
+    def transformed(self, source: str) -> str:
+        """A cell's source as IPython transforms it; what does so may change with the next cell."""
+        if self._transformed is None or self._transformed[0] != source:
+            self._transformed = source, self.transform(source)
+        return self._transformed[1]
 
     def key_of(self, source: str) -> str:
         """Source key of a cell."""
@@ -218,18 +226,26 @@ class Session:
     async def begin(self, source: str, report: CellReport, count: int) -> Running:
         """Bring the process to S and start recording; the kernel runs the cell next."""
         self.settle()
-        transformed = self.transform(source)
+        self._transformed = None
+        transformed = self.transformed(source)
         code = prepare.compiled(transformed, self.compile_flags())
         await self._rebuild_needed(code)
-        self.process.bring()
+        ambient = self.process.bring()
         if report.reason != "forced":
             self._check_files()
-        return self._start(source, transformed, code, report, count)
+        return self._start(source, transformed, code, report, count, ambient)
 
     def _start(
-        self, source: str, transformed: str, code: CodeType | None, report: CellReport, count: int
+        self,
+        source: str,
+        transformed: str,
+        code: CodeType | None,
+        report: CellReport,
+        count: int,
+        ambient: dict[str, str] | None,
     ) -> Running:
         memory = self.memory
+        loaded_before = len(memory.loaded)
         names = codes.attribute_names(code) if code is not None else frozenset()
         imports = modules.imported_names(transformed)
         if code is not None:
@@ -242,11 +258,11 @@ class Session:
             self.process.sets_attributes_of = names
             values = [memory.live[name] for name in names if name in memory.live]
             modules.prepare_classes(modules.named_classes(names, in_reach, values))
-        loaded = modules.local_modules()
+        loaded = modules.local_modules(imported=bool(self.process.imports.fresh))
         running = Running(
             source,
             transformed,
-            self.key_of(source),
+            codes.source_key(transformed),
             code,
             report,
             count,
@@ -260,9 +276,11 @@ class Session:
         seen = memory.begin(shims="builtins" not in names and "__builtins__" not in names)
         if code is not None:
             self._make_ready(code)
-        self.process.ambient.refresh()
-        with self.process.suspended():
-            running.ambient = self.process.ambient.snapshot()
+        if ambient is None or len(memory.loaded) != loaded_before:  # loading runs code of libraries
+            self.process.ambient.refresh()
+            with self.process.suspended():
+                ambient = self.process.ambient.snapshot()
+        running.ambient = ambient
         self.process.hidden.begin(names)
         self.process.imports.begin()
         self.running, self.process.recording, self._thread = running, True, threading.get_ident()
@@ -298,7 +316,7 @@ class Session:
         self.process.ambient.end()
         cell_files = self.process.files.end()
         counts, task_keys = self.process.tasks.end_cell()
-        self.running, self.process.recording = None, False
+        self.running, self.process.recording, self._transformed = None, False, None
         report = running.report
         report.action = "failed" if error is not None else "executed"
         report.seconds = seconds
@@ -317,6 +335,7 @@ class Session:
                 raise
             report.warnings.append(f"not recorded: {type(problem).__name__}: {problem}")
             return report
+        report.outputs_equal = self._compare_outputs(record)
         if self.audit:
             self.store.add_record(record)
             self.history.commit(record, report, running.count, running.before)
@@ -327,7 +346,6 @@ class Session:
         report.warnings += [*record.notes, *self.process.notes]
         report.warnings += self.process.start.lacking({**record.trace.probes, **record.trace.files})
         self.process.notes.clear()
-        report.outputs_equal = self._compare_outputs(record)
         return report
 
     def abandon(self) -> None:
@@ -341,10 +359,8 @@ class Session:
         memory.between, memory.cell = memory.cell or memory.between, None
 
     def _compare_outputs(self, record: Record) -> bool | None:
-        earlier = [r for r in self.store.records(record.source_key) if r.id != record.id]
-        if not earlier:
-            return None
-        return earlier[0].outputs == record.outputs
+        earlier = self.store.records(record.source_key)
+        return earlier[0].outputs == record.outputs if earlier else None
 
     def _unknown(self, running: Running, problem: BaseException) -> None:
         """Recording failed: what the cell touched is live but unknown, and never a hit."""
@@ -427,7 +443,7 @@ class Session:
             creator=creator,
             record="",
             count=-1 if shown is None else shown,
-            taken=reachable(before, set(bound) | deleted),
+            taken=lambda: reachable(before, set(bound) | deleted),
         )
         names = dict(observed.versions.items())
         wanted = {dep for version in names.values() for dep in version.deps if dep.startswith("mod:")}

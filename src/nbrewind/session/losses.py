@@ -18,6 +18,8 @@ def told(
     """
     found = [f"cell {cell}" for cell in unrecorded]
     lost = store.lost
+    if not lost:
+        return found + store.troubles
     for commit, record, _ in commits:
         reason = lost.get(f"record {record.id}")
         if reason is not None:

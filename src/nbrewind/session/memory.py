@@ -87,6 +87,8 @@ class Memory:
         self.live: dict[Root, Any] = {}
         self.held: dict[Root, Version] = {}
         self.pinned: dict[str, Any] = {}
+        self._inputs: set[str] = set()
+        """``_i1``, ``_i2``...: one more for each cell."""
         self.cell: CellReads | None = None
         self.between = CellReads()
         self.lock = threading.RLock()
@@ -413,17 +415,19 @@ class Memory:
     def user_values(self) -> dict[str, Any]:
         """Names that are in the dict and belong to the user."""
         found = {}
-        for name in self.namespace.live_names():
-            if name in self.pinned:
-                if self.pinned[name] is dict.__getitem__(self.namespace, name) or name.startswith(_HISTORY):
-                    continue
-            elif (
-                name in _HISTORY
-                or name == "__warningregistry__"
-                or (name.startswith("_i") and name[2:].isdigit())
-            ):
+        inputs, pinned, shims = self._inputs, self.pinned, self.namespace.shims
+        for name, value in list(dict.items(self.namespace)):
+            if name in inputs or (name in shims and shims[name] is value):
                 continue
-            found[name] = dict.__getitem__(self.namespace, name)
+            if name in pinned:
+                if pinned[name] is value or name.startswith(_HISTORY):
+                    continue
+            elif name in _HISTORY or name == "__warningregistry__":
+                continue
+            elif name.startswith("_i") and name[2:].isdigit():
+                inputs.add(name)
+                continue
+            found[name] = value
         return found
 
     def park(self) -> tuple[CellReads, dict[str, Any]]:

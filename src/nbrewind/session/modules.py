@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -30,6 +31,10 @@ _CLASSES: dict[str, dict[str, Any]] = {}
 
 _LIBRARIES: dict[str, ModuleType] = {}
 """Imported modules known not to be local; thousands are loaded, and every cell asks."""
+_SEEN: dict[str, ModuleType] = {}
+"""The table of imported modules at the last look."""
+_PERHAPS_LOCAL: set[str] = set()
+"""Those of them that are not known to be of libraries."""
 
 
 def imported_names(source: str, package: str = "") -> set[str]:
@@ -117,16 +122,24 @@ def libraries_of(name: str) -> set[str]:
     return found
 
 
-def local_modules() -> set[str]:
-    """Names of the local modules that this process has imported."""
-    found = set()
-    for name, module in list(sys.modules.items()):
-        if _LIBRARIES.get(name) is module:
-            continue
-        if is_local_module(name):
-            found.add(name)
-        else:
-            _LIBRARIES[name] = module
+def local_modules(*, imported: bool = True) -> set[str]:
+    """Names of the local modules that this process has imported.
+
+    ``imported`` says whether some module's code may have run since the last look.
+    """
+    global _SEEN
+    last = next(reversed(_SEEN), "")
+    if not imported and len(sys.modules) == len(_SEEN) and next(reversed(sys.modules)) == last:
+        return {name for name in _PERHAPS_LOCAL if is_local_module(name)}
+    table = dict(sys.modules)
+    if table.keys() != _SEEN.keys() or not all(map(operator.is_, table.values(), _SEEN.values())):
+        _SEEN = table
+        _PERHAPS_LOCAL.clear()
+        _PERHAPS_LOCAL.update(name for name, module in table.items() if _LIBRARIES.get(name) is not module)
+    found = {name for name in _PERHAPS_LOCAL if is_local_module(name)}
+    for name in _PERHAPS_LOCAL - found:
+        _LIBRARIES[name] = _SEEN[name]
+    _PERHAPS_LOCAL.intersection_update(found)
     return found
 
 

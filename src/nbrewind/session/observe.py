@@ -6,7 +6,7 @@ Everything here reads live values; it runs before the reply (R11).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ class Observer:
         creator: str,
         record: str,
         count: int,
-        taken: Iterable[Root] | None = None,
+        taken: Callable[[], Iterable[Root]] = tuple,
         attributes: Iterable[Root] = (),
         save: bool = True,
         private: bool = False,
@@ -69,14 +69,14 @@ class Observer:
 
         ``reads`` are roots that were touched, deleted ones too; ``bound`` roots were bound by the
         cell (a write even if equal, R1); ``mutated`` ones must count as written although their
-        digest may be equal; ``creator`` identifies new classes and handles; ``taken`` are
-        identities still in use; of ``private`` cells no value is stored; ``reloaded``
-        are modules loaded again, those of ``before`` by default; ``leave_out`` decides
+        digest may be equal; ``creator`` identifies new classes and handles; ``taken`` gives the
+        identities still in use, if there is a new class; of ``private`` cells no value is stored;
+        ``reloaded`` are modules loaded again, those of ``before`` by default; ``leave_out`` decides
         about values that running cells again may give as well.
         """
         memory = self.memory
         memory.world.reloads = dict(reloads(before) if reloaded is None else reloaded)
-        memory.world.begin_pass(creator, taken if taken is not None else ())
+        memory.world.begin_pass(creator, taken)
         touched = {root for root in values if root in before.names and root not in bound} | set(reads)
         attributes = list(attributes)
         reached = expand_classes(before, touched) | set(attributes)

@@ -276,25 +276,33 @@ class Process:
                 found.add(value.__name__)
         return found
 
-    def bring(self) -> None:
-        """Order matters: path and folder, files, imports, module attributes, then ambient again."""
+    def bring(self) -> dict[str, str] | None:
+        """Order matters: path and folder, files, imports, module attributes, then ambient again.
+
+        Gives the digests of the ambient items, None where something had to be put.
+        """
         memory = self.memory
         self.behind = False
+        self.ambient.refresh()
         with memory.own_work():
             self.layer.lay_down(self.state.files)
-            self._put_ambient(("sys.path", "cwd"))
-            self._import()
-            for root in [r for r in self.state.names if r.startswith("attr:")]:
+            missing = [name for name in self.state.imports if name not in sys.modules]
+            attributes = [
+                root for root in self.state.names if root.startswith("attr:") and not memory.is_live(root)
+            ]
+            if missing or attributes:
+                self._put_ambient(("sys.path", "cwd"))
+            self._import(missing)
+            for root in attributes:
                 if not memory.is_live(root):
                     memory.materialise(root)
             for root in [r for r in memory.held if r.startswith("attr:") and r not in self.state.names]:
                 modules.reset_attribute(root, self.counters.first)
                 del memory.held[root]
-            self._put_ambient(None)
+            return self._put_ambient(None)
 
-    def _import(self) -> None:
+    def _import(self, missing: list[str]) -> None:
         """Importing may change what other modules do (colour maps, accessors): not only its own names."""
-        missing = [name for name in self.state.imports if name not in sys.modules]
         if not missing:
             return
         path = list(sys.path)
@@ -316,18 +324,21 @@ class Process:
         else:
             sys.path.remove(str(self.root))
 
-    def _put_ambient(self, keys: tuple[str, ...] | None) -> None:
+    def _put_ambient(self, keys: tuple[str, ...] | None) -> dict[str, str] | None:
         ambient, state = self.ambient, self.state
-        now = ambient.snapshot(keys)
+        now, settled = ambient.snapshot(keys), True
         # Variables first: the time zone, for one, is made from them.
         for key, value in sorted(state.ambient.items(), key=lambda pair: not pair[0].startswith("env:")):
             if keys is not None and key not in keys:
                 continue
             if now.get(key) != value.digest and value.image:
+                settled = False
                 self._put_item(key, value)
         for key, digest in now.items():
             if key not in state.ambient and not key.startswith("rng:") and not ambient.is_base(key, digest):
+                settled = False
                 ambient.reset(key)
+        return now if settled else None
 
     def _put_item(self, key: str, value: AmbientValue) -> None:
         try:

@@ -213,7 +213,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         creator=trace_key,
         record=record.id,
         count=commit.execution_count,
-        taken=keep,
+        taken=lambda: keep,
         attributes=[root for root in record.delta.names if root.startswith("attr:")],
         save=False,
     )

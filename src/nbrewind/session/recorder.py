@@ -189,7 +189,7 @@ class Recorder:
         # A name that the namespace lacks is looked up there, and cells may have put one.
         libs |= {root for name in cell.absent if (root := f"attr:builtins:{name}") in before.names}
         read = expand(before, set(cell.reads) | libs)
-        local = modules.local_modules()
+        local = modules.local_modules(imported=bool(self.process.imports.fresh))
         new_modules = local - running.loaded | local & set(self.process.imports.reloaded)
         trace = self._trace(running, cell, read, before, files, flags, new_modules)
         trace_key = key_of_trace(running.key, trace)
@@ -218,7 +218,7 @@ class Recorder:
             creator=trace_key,
             record=record_id,
             count=count,
-            taken=reachable(before, bound | deleted),
+            taken=lambda: reachable(before, bound | deleted),
             attributes=attributes,
             private=private,
             reloaded=reloads(before, self.process.imports.reloaded, trace_key),
@@ -389,7 +389,7 @@ class Recorder:
         packages = {root[4:] for root in read if root.startswith("lib:")} | {
             name.partition(".")[0] for name in running.imports
         }
-        wanted = {n for n in list(sys.modules) if n.partition(".")[0] in packages and n in BASELINES}
+        wanted = {n for n in list(BASELINES) if n.partition(".")[0] in packages and n in sys.modules}
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
         # A module made by hand is a value of the notebook like any other.
         wanted = {name for name in wanted if getattr(sys.modules.get(name), "__spec__", None) is not None}
@@ -467,9 +467,11 @@ class Recorder:
         fresh = {root for root in wanted if root not in trace.reads} | {"mod:" + name for name in new_modules}
         names.update(local_modules(fresh))
         preview = apply_delta(before, Delta(names=names, deleted=tuple(gone), result=result), count)
-        alive = reachable(preview)
-        gone |= {root for root in before.names if root.startswith("cls:") and root not in alive}
-        names = {root: v for root, v in names.items() if not root.startswith("cls:") or root in alive}
+        classes = {root for root in preview.names if root.startswith("cls:")}
+        if classes:
+            unused = classes - reachable(preview)
+            gone |= unused & before.names.keys()
+            names = {root: v for root, v in names.items() if root not in unused}
         # As they were bound: whoever iterates over the namespace meets them in this order.
         place = {root: number for number, root in enumerate(running.values)}
         names = dict(sorted(names.items(), key=lambda item: place.get(item[0], -1)))

@@ -62,7 +62,7 @@ class StaticSession(Session):
         if self.state is not known:
             self.memory.look(uses)
         self._take_in_surroundings()
-        return self._start(source, transformed, code, report, count)
+        return self._start(source, transformed, code, report, count, None)
 
     def _finalises(self, uses: static.Uses) -> bool:
         """Whether binding these names may drop a value whose end runs code (R14)."""

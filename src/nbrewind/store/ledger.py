@@ -334,10 +334,14 @@ def encode(value: Record | Commit | Run | TaskEntry) -> bytes:
         return json.dumps(msgspec.to_builtins(value)).encode("ascii")
 
 
+_DECODERS: dict[Any, Any] = {kind: msgspec.json.Decoder(kind) for kind in (Record, Commit, Run, TaskEntry)}
+
+
 def decode(body: bytes, of: type[T]) -> T | None:
     """A row's value; None if it cannot be read, and what it recorded runs again."""
     try:
-        return msgspec.json.decode(body, type=of)
+        found: T = _DECODERS[of].decode(body)
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # perhaps escaped surrogates, which only the standard library reads
     try:

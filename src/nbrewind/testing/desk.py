@@ -47,6 +47,10 @@ class Desk:
         """There are no handles."""
         return None
 
+    def has_handles(self, cls: type) -> bool:
+        """There are no handles."""
+        return False
+
     def handle_recipe(self, obj: Any) -> tuple[str, Any]:
         """There are no handles."""
         raise LookupError(type(obj).__name__)
