@@ -15,8 +15,8 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from nbrewind.flow import digest as walks
 from nbrewind.flow import columns, lending
+from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
 

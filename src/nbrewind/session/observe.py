@@ -22,7 +22,7 @@ from nbrewind.session.keep import Decide, left_out
 from nbrewind.session.memory import Memory
 from nbrewind.session.modules import get_attribute
 from nbrewind.session.tags import PRIVATE
-from nbrewind.values import images
+from nbrewind.values import images, parts
 from nbrewind.values.pickler import keeps_order
 
 
@@ -46,6 +46,7 @@ class Observer:
         self.nodes: dict[Root, list[int]] = {}
         self.digests: dict[Root, str] = {}
         """What the last walk of each root gave, opaque ones included: good for this process only."""
+        self.stored = parts.Stored(memory.store.has)
 
     def observe(
         self,
@@ -158,17 +159,15 @@ class Observer:
 
     def _neighbours(self, walk: Walk) -> set[Root]:
         """Untouched live roots that own a node met in this walk: a new link to them."""
-        owner = self.owner
-        found = {owner[node] for node in walk.nodes if node in owner}
+        found = set(map(self.owner.get, walk.nodes))
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
 
     def _own(self, root: Root, nodes: list[int]) -> None:
-        for node in self.nodes.pop(root, ()):
+        for node in set(self.nodes.pop(root, ())).difference(nodes):
             if self.owner.get(node) == root:
                 del self.owner[node]
         self.nodes[root] = nodes
-        for node in nodes:
-            self.owner[node] = root
+        self.owner.update(dict.fromkeys(nodes, root))
 
     def forget(self, root: Root) -> None:
         """A root's objects are gone."""
@@ -188,10 +187,10 @@ class Observer:
 
         first: dict[int, Root] = {}
         for root in sorted(walks):
-            for node in walks[root].nodes:
-                other = first.setdefault(node, root)
-                if other != root:
-                    parent[find(root)] = find(other)
+            memo = walks[root].memo
+            for node in first.keys() & memo.keys():
+                parent[find(root)] = find(first[node])
+            first = dict.fromkeys(memo, root) | first
         groups: dict[Root, list[Root]] = {}
         for root in sorted(walks):
             groups.setdefault(find(root), []).append(root)
@@ -246,7 +245,8 @@ class Observer:
                 plain = not derived and all(map(_plain_data, group, (walks[root] for root in group)))
                 # One record must give all of it again: those before it may be others in another run.
                 whole = all(version.image for version in old.values())
-                image = self._save(group, roots, before, count, leave_out if plain and whole else None)
+                decide = leave_out if plain and whole else None
+                image = self._save(group, roots, walks, before, count, decide)
             except LeftOut as error:
                 opaque, reasons = True, dict.fromkeys(group, str(error))
             except NotStorable as error:
@@ -300,12 +300,20 @@ class Observer:
         )
 
     def _save(
-        self, group: list[Root], roots: dict[Root, Any], before: State, count: int, leave_out: Decide | None
+        self,
+        group: list[Root],
+        roots: dict[Root, Any],
+        walks: dict[Root, Walk],
+        before: State,
+        count: int,
+        leave_out: Decide | None,
     ) -> str:
         memory = self.memory
         with memory.own_work():
-            values = {to_symbol(root, before.results, count): roots[root] for root in group}
-            return images.save(values, memory.world, memory.store.put, leave_out)
+            own = {root: walks[root] for root in group}
+            divided = parts.divided({root: roots[root] for root in group}, own)
+            values = {to_symbol(root, before.results, count): divided[root] for root in group}
+            return images.save(values, memory.world, memory.store.put, leave_out, self.stored)
 
 
 def expand_classes(state: State, roots: Iterable[Root]) -> set[Root]:

@@ -13,6 +13,7 @@ import importlib
 import itertools
 import linecache
 import marshal
+import pickle
 import sys
 import types
 import weakref
@@ -354,6 +355,36 @@ def set_instance(obj: Any, state: dict[str, Any]) -> None:
         obj.__dict__.update(state["dict"])
     for name, value in state.get("slots", {}).items():
         object.__setattr__(obj, name, value)
+
+
+def make_instances(cls: type, names: tuple[str, ...], columns: list[list[Any]]) -> list[Any]:
+    """Instances of a notebook class that have nothing but these attributes, in this order."""
+    names = tuple(map(sys.intern, names))
+    made: list[Any] = [object.__new__(cls) for _ in columns[0]]
+    for obj, values in zip(made, zip(*columns, strict=True), strict=True):
+        obj.__dict__.update(zip(names, values, strict=True))
+    return made
+
+
+def make_list(*parts: Any) -> list[Any]:
+    """A long list of its parts: each the elements themselves, or a pickle of them."""
+    made: list[Any] = []
+    for part in parts:
+        made += _part(part)[0]
+    return made
+
+
+def make_dict(*parts: Any) -> dict[Any, Any]:
+    """A long dict of its parts: each the keys and the values, or a pickle of both."""
+    made: dict[Any, Any] = {}
+    for part in parts:
+        keys, values = _part(part)
+        made.update(zip(keys, values, strict=True))
+    return made
+
+
+def _part(part: Any) -> Any:
+    return part if isinstance(part, tuple) else pickle.loads(part)
 
 
 def enum_member(cls: type[enum.Enum], name: str) -> Any:

@@ -13,7 +13,8 @@ from nbrewind.flow.buffers import blocks
 from nbrewind.flow.digest import deep
 from nbrewind.model import Digest
 from nbrewind.values import builders
-from nbrewind.values.pickler import DumpWorld, dump
+from nbrewind.values.parts import Stored
+from nbrewind.values.pickler import Buffer, DumpWorld, dump
 
 MAGIC = b"NBIMAGE1"
 Join = Callable[[list[Digest]], Any]
@@ -37,23 +38,37 @@ class Header(msgspec.Struct):
 
 
 def save(
-    roots: Mapping[str, Any], world: DumpWorld, put: Put, leave_out: Callable[[int], str] | None = None
+    roots: Mapping[str, Any],
+    world: DumpWorld,
+    put: Put,
+    leave_out: Callable[[int], str] | None = None,
+    stored: Stored | None = None,
 ) -> Digest:
     """Store one component; returns the image's digest.
 
-    ``leave_out`` is asked with the size in bytes and may give a reason not to.
+    ``leave_out`` is asked with the size in bytes and may give a reason not to.  ``roots`` may hold ``Parts``
+    of long containers; those that are ``stored`` are not stored again.
 
     Raises:
         LeftOut: there was such a reason.
         NotStorable: some value cannot be stored; nothing was put then.
     """
-    dumped = dump(roots, world)
+    dumped = dump(roots, world, stored)
     if leave_out is not None:
-        reason = leave_out(len(dumped.stream) + sum(buffer.nbytes for buffer in dumped.buffers))
+        reason = leave_out(len(dumped.stream) + sum(buffer.data.nbytes for buffer in dumped.buffers))
         if reason:
             raise LeftOut(reason)
-    buffers = [[put(block, digest) for block, digest in blocks(buffer)] for buffer in dumped.buffers]
+    buffers = [_put(buffer, put, stored) for buffer in dumped.buffers]
     return put(MAGIC + msgspec.msgpack.encode(Header(dumped.stream, buffers)))
+
+
+def _put(buffer: Buffer, put: Put, stored: Stored | None) -> list[Digest]:
+    if buffer.blocks is not None:
+        return buffer.blocks
+    found = [put(block, digest) for block, digest in blocks(buffer.data)]
+    if stored is not None and buffer.part is not None:
+        stored.add(*buffer.part, found)
+    return found
 
 
 def references(image: bytes) -> list[Digest]:

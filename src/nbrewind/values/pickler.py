@@ -28,7 +28,9 @@ from nbrewind.flow import codecs, kinds
 from nbrewind.flow import digest as walks
 from nbrewind.flow.names import is_own_class, reference, shared_generator
 from nbrewind.flow.namespace import MainModule
+from nbrewind.model import Digest
 from nbrewind.values import builders
+from nbrewind.values.parts import Columns, Part, Parts, Stored, by_column
 
 SMALL_BUFFER = 4096
 
@@ -54,29 +56,44 @@ class Dump:
     """A component as bytes: the stream and the buffers that it refers to, in order."""
 
     stream: bytes
-    buffers: list[memoryview] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
 
 
-def dump(roots: Mapping[str, Any], world: DumpWorld) -> Dump:
-    """Pickle one component.
+@dataclass(slots=True)
+class Buffer:
+    """One out-of-band buffer: its bytes, or where they are in the store already."""
+
+    data: memoryview
+    blocks: list[Digest] | None = None
+    part: tuple[type, Digest] | None = None
+    """The kind and the content of the part of a long container that it is."""
+
+
+def dump(roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = None) -> Dump:
+    """Pickle one component; ``roots`` may hold ``Parts``: only those that are not ``stored`` are pickled.
 
     Raises:
         NotStorable: some value cannot be stored; the message is the reason.
     """
     output = io.BytesIO()
-    buffers: list[memoryview] = []
+    buffers: list[Buffer] = []
+    parts: dict[int, tuple[pickle.PickleBuffer, Buffer]] = {}
 
     def out_of_band(buffer: pickle.PickleBuffer) -> bool:
+        if id(buffer) in parts:
+            buffers.append(parts[id(buffer)][1])
+            return False
         raw = buffer.raw()
         if raw.nbytes < SMALL_BUFFER:
             return True
-        buffers.append(raw)
+        buffers.append(Buffer(raw))
         return False
 
     pickler = _Pickler(output, protocol=5, buffer_callback=out_of_band)
     pickler.world = world
     pickler.bodies = {id(value): root for root, value in roots.items() if root.startswith("cls:")}
     pickler.dispatch_table = _library_reducers()
+    pickler.parts, pickler.stored = parts, stored
     try:
         with warnings.catch_warnings(), walks.deep():
             warnings.simplefilter("ignore")
@@ -105,7 +122,16 @@ class _Pickler(pickle.Pickler):
     a registry) find it made.
     """
 
+    parts: dict[int, tuple[pickle.PickleBuffer, Buffer]]
+    """Parts of long containers, by the address of what stands for them in the stream."""
+    stored: Stored | None
+
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Parts:
+            maker = builders.make_dict if obj.kind is dict else builders.make_list
+            return maker, tuple(self._part(obj.kind, part) for part in obj.parts)
+        if type(obj) is Columns:
+            return builders.make_instances, (obj.cls, obj.names, obj.columns)
         root = self.bodies.get(id(obj))
         if root is not None:
             return _class_body(obj, root)
@@ -113,6 +139,25 @@ class _Pickler(pickle.Pickler):
         if reducer is None:
             reducer = _find(type(obj))
         return reducer(self.world, obj)
+
+
+    def _part(self, kind: type, part: Part) -> Any:
+        """Elements that are pickled with the rest, or what stands for those that are pickled apart."""
+        if not part.digest:
+            return part.values
+        blocks = self.stored.find(kind, part.digest) if self.stored is not None else None
+        data = b"" if blocks is not None else self._apart(part)
+        buffer = pickle.PickleBuffer(data)
+        self.parts[id(buffer)] = buffer, Buffer(memoryview(data), blocks, (kind, part.digest))
+        return buffer
+
+    def _apart(self, part: Part) -> bytes:
+        output = io.BytesIO()
+        pickler = _Pickler(output, protocol=5)
+        pickler.world, pickler.bodies, pickler.parts, pickler.stored = self.world, self.bodies, {}, None
+        pickler.dispatch_table = self.dispatch_table
+        pickler.dump(tuple(by_column(values, _is_plain) for values in part.values))
+        return output.getvalue()
 
 
 def keeps_order(items: Any) -> bool:
