@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from nbrewind.flow.columns import CHUNK, Run
+from nbrewind.flow import columns
 from nbrewind.flow.digest import Walk
 from nbrewind.model import Digest
 
-LONG = 4 * CHUNK
+LONG = 4 * columns.CHUNK
 """Elements from which a container is stored in parts."""
 
 _MOST = 1 << 18
@@ -36,11 +36,12 @@ class Part:
 class Parts:
     """A long container that is stored in parts; stands in its place while the component is pickled."""
 
-    def __init__(self, obj: Any, run: Run) -> None:
+    def __init__(self, obj: Any, run: columns.Run) -> None:
         self.kind = type(obj)
-        columns = (list(obj), list(obj.values())) if isinstance(obj, dict) else (list(obj),)
+        size = columns.CHUNK
+        whole = (list(obj), list(obj.values())) if isinstance(obj, dict) else (list(obj),)
         self.parts = [
-            Part(tuple(column[n * CHUNK : (n + 1) * CHUNK] for column in columns), chunk.digest)
+            Part(tuple(column[n * size : (n + 1) * size] for column in whole), chunk.digest)
             for n, chunk in enumerate(run.chunks)
         ]
 
