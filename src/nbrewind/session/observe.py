@@ -163,7 +163,8 @@ class Observer:
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
 
     def _own(self, root: Root, nodes: list[int]) -> None:
-        for node in set(self.nodes.pop(root, ())).difference(nodes):
+        known = self.nodes.pop(root, [])
+        for node in set(known).difference(nodes) if known != nodes else ():
             if self.owner.get(node) == root:
                 del self.owner[node]
         self.nodes[root] = nodes
