@@ -87,7 +87,9 @@ class Heap:
         if kind == 8:
             made = [self.value(depth + 1) for _ in range(dice.randrange(4))]
         elif kind == 9:
-            made = {dice.choice("abc1") if dice.random() < 0.9 else 1: self.value(depth + 1) for _ in range(3)}
+            made = {
+                dice.choice("abc1") if dice.random() < 0.9 else 1: self.value(depth + 1) for _ in range(3)
+            }
         else:
             made = dice.choice((Node, Node, Node, Other, Slotted))()
             for name in ("x",) if type(made) is Slotted else dice.choice(("x", "xy", "yx", "xyz")):
@@ -174,7 +176,9 @@ def test_changed_long_values_come_back_as_they_are(
     heap = Heap(seed)
     roots = {"one": heap.long(), "other": heap.long()}
     if heap.dice.random() < 0.3:
-        roots["alias"] = heap.dice.choice([roots["one"], [roots["one"]], heap.dice.choice(heap.nodes or [None])])
+        roots["alias"] = heap.dice.choice(
+            [roots["one"], [roots["one"]], heap.dice.choice(heap.nodes or [None])]
+        )
     stored = parts.Stored(memory.store.has)
     for _ in range(3):
         loaded = through_the_store(memory, stored, roots)

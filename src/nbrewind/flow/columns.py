@@ -22,7 +22,7 @@ from nbrewind.flow import codecs
 from nbrewind.model import Digest
 
 if TYPE_CHECKING:
-    from nbrewind.flow.digest import Walk
+    from nbrewind.flow.digest import Walk, World
 
 LONG = 64
 """Elements from which a sequence is walked by column."""
@@ -56,8 +56,7 @@ class Chunk:
 class Run:
     """A long list or dict, as it was walked."""
 
-    number: int
-    """The container's own number in the walk."""
+    length: int
     chunks: list[Chunk] = field(default_factory=list)
 
 
@@ -70,11 +69,25 @@ def elements(walk: Walk, values: list[Any]) -> None:
 
 def container(walk: Walk, obj: list[Any] | dict[Any, Any]) -> None:
     """Add the elements of a long list or dict, and remember its chunks: they may be stored apart."""
-    run = walk.runs[id(obj)] = Run(walk.memo[id(obj)])
+    pieces = cut(obj)
+    run = walk.runs[id(obj)] = Run(sum(len(piece[0]) for piece in pieces))
     walk.buf += b"#"
-    parts = (list(obj), list(obj.values())) if isinstance(obj, dict) else (list(obj),)
-    for start in range(0, len(obj), CHUNK):
-        run.chunks.append(_chunk(walk, tuple(part[start : start + CHUNK] for part in parts)))
+    run.chunks += [_chunk(walk, piece) for piece in pieces]
+
+
+def cut(obj: list[Any] | dict[Any, Any]) -> list[tuple[list[Any], ...]]:
+    """The elements of a long container, chunk by chunk; of a dict the keys and the values."""
+    items = list(obj.items() if isinstance(obj, dict) else obj)  # at once: a thread may be at work on it
+    whole = (list(map(itemgetter(n), items)) for n in (0, 1)) if isinstance(obj, dict) else (items,)
+    columns = list(whole)
+    return [tuple(one[start : start + CHUNK] for one in columns) for start in range(0, len(items), CHUNK)]
+
+
+def digest_again(world: World | None, columns: tuple[list[Any], ...]) -> Digest:
+    """The digest of a chunk as it is now; empty if it would not have one."""
+    from nbrewind.flow.digest import Walk
+
+    return _chunk(Walk(world), columns).digest
 
 
 def _chunk(walk: Walk, columns: tuple[list[Any], ...]) -> Chunk:

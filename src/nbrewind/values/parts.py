@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
+from nbrewind.errors import NotStorable
 from nbrewind.flow import columns
 from nbrewind.flow.digest import Walk
 from nbrewind.model import Digest
@@ -38,12 +39,10 @@ class Parts:
 
     def __init__(self, obj: Any, run: columns.Run) -> None:
         self.kind = type(obj)
-        size = columns.CHUNK
-        whole = (list(obj), list(obj.values())) if isinstance(obj, dict) else (list(obj),)
-        self.parts = [
-            Part(tuple(column[n * size : (n + 1) * size] for column in whole), chunk.digest)
-            for n, chunk in enumerate(run.chunks)
-        ]
+        pieces = columns.cut(obj)
+        if sum(len(piece[0]) for piece in pieces) != run.length:
+            raise NotStorable("it changed while it was stored")
+        self.parts = [Part(piece, chunk.digest) for piece, chunk in zip(pieces, run.chunks, strict=True)]
 
 
 class Stored:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, kinds
+from nbrewind.flow import codecs, columns, kinds
 from nbrewind.flow import digest as walks
 from nbrewind.flow.names import is_own_class, reference, shared_generator
 from nbrewind.flow.namespace import MainModule
@@ -35,20 +35,11 @@ from nbrewind.values.parts import Columns, Part, Parts, Stored, by_column
 SMALL_BUFFER = 4096
 
 
-class DumpWorld(Protocol):
+class DumpWorld(walks.World, Protocol):
     """What pickling needs to know of the notebook's process."""
-
-    def class_root(self, cls: type) -> str:
-        """The root of a notebook class."""
-
-    def handle(self, obj: Any) -> str | None:
-        """The identity of a registered handle, else None."""
 
     def handle_recipe(self, obj: Any) -> tuple[str, Any]:
         """``(kind, recipe)`` of a registered handle."""
-
-    def is_namespace(self, mapping: Any) -> bool:
-        """Whether ``mapping`` is the user's namespace."""
 
 
 @dataclass(slots=True)
@@ -140,15 +131,19 @@ class _Pickler(pickle.Pickler):
             reducer = _find(type(obj))
         return reducer(self.world, obj)
 
-
     def _part(self, kind: type, part: Part) -> Any:
         """Elements that are pickled with the rest, or what stands for those that are pickled apart."""
         if not part.digest:
             return part.values
         blocks = self.stored.find(kind, part.digest) if self.stored is not None else None
         data = b"" if blocks is not None else self._apart(part)
+        # A thread may have changed it since it was walked: then these bytes are not what the digest says.
+        sound = blocks is not None or columns.digest_again(self.world, part.values) == part.digest
         buffer = pickle.PickleBuffer(data)
-        self.parts[id(buffer)] = buffer, Buffer(memoryview(data), blocks, (kind, part.digest))
+        self.parts[id(buffer)] = (
+            buffer,
+            Buffer(memoryview(data), blocks, (kind, part.digest) if sound else None),
+        )
         return buffer
 
     def _apart(self, part: Part) -> bytes:
