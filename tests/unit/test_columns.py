@@ -21,7 +21,7 @@ from nbrewind.values import images, parts
 from unit.graphs import Node, canonical, graphs
 
 EVEN_IN_SMALL = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -124,7 +124,7 @@ class Heap:
             setattr(node, self.dice.choice("xyz"), value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_a_change_is_seen_exactly_where_there_is_one(seed: int) -> None:
     heap = Heap(seed)
@@ -150,8 +150,8 @@ def through_the_store(memory: Memory, stored: parts.Stored, roots: dict[str, Any
     with deep():
         for name, walk in walks.items():
             walk.visit(roots[name])
-    image = images.save(parts.divided(roots, walks), memory.world, memory.store.put, stored)
-    return images.load(memory.store.get(image), memory, memory.store.get)
+    image = images.save(parts.divided(roots, walks), memory.world, memory.store.put, stored=stored)
+    return images.load(memory.store.get(image), memory, memory.store.join)
 
 
 @EVEN_IN_SMALL
@@ -166,7 +166,7 @@ def test_graphs_come_back_as_they_were(tiny: None, memory: Memory, values: list[
         assert list(map(content_digest, loaded.values())) == list(map(content_digest, roots.values()))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1 << 32))
 def test_changed_long_values_come_back_as_they_are(
     monkeypatch: pytest.MonkeyPatch, memory: Memory, seed: int
@@ -205,11 +205,11 @@ def test_one_changed_object_of_many_stores_its_part_only(tmp_path: Path) -> None
     stored = parts.Stored(store.has)
     through_the_store(memory, stored, {"value": value})
     store.flush()
-    first = stored_bytes(store.objects.root)
+    first = stored_bytes(tmp_path)
     value[7].x = -1
     loaded = through_the_store(memory, stored, {"value": value})["value"]
     store.flush()
-    assert stored_bytes(store.objects.root) - first < first / 8
+    assert stored_bytes(tmp_path) - first < first / 4
     assert content_digest(loaded) == content_digest(value) and loaded[7].x == -1
     assert list(loaded[8].__dict__) == ["x", "tags"]
     store.close()
