@@ -152,3 +152,14 @@ def test_no_pickle_is_loaded_without_trust(nbrewind: Command, good: Path, place:
     assert nbrewind("unpack", package, "-o", "evil-out").code == 0
     assert nbrewind("repeat", package).code == 5
     assert not list(place.rglob("OWNED"))
+
+
+def test_the_history_of_a_package_is_looked_at_without_trust(
+    nbrewind: Command, good: Path, place: Path
+) -> None:
+    files = hostile.files_of(good)
+    hostile.row(hostile.RECORDS, source="print('\x1b]0;owned\x07')", notes=["\x1b[2J"])(files)
+    package = hostile.write_folder(hostile.sealed(files), place / "paper")
+    shown = nbrewind("show", "--store", package)
+    assert shown.code == 0 and "\x1b]" not in shown.out and "owned" in shown.out
+    assert len(nbrewind("log", "--store", package, "--json").json["runs"]) == 1

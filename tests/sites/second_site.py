@@ -39,7 +39,7 @@ class Site:
         folder.mkdir(parents=True, exist_ok=True)
         given = os.environ.get("SITE_ROOT", "")
         if given:
-            run("cp", "-a", "--reflink=auto", given, str(site.root))
+            run("cp", "-a", "-x", "--reflink=auto", given, str(site.root))
         else:
             run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(site.root))
         if site.enter("id", USER, user="root", check=False).returncode:

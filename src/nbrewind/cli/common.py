@@ -27,7 +27,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", metavar="FOLDER", help="The store; default NBREWIND_STORE, else .nbrewind here."),
+    typer.Option(
+        "--store", metavar="FOLDER", help="The store, or a package; default: NBREWIND_STORE, else here."
+    ),
 ]
 PlaceArgument = Annotated[
     Path | None,
@@ -149,13 +151,18 @@ def place_of_store(place: Path | None, option: Path | None) -> Path:
 
 
 def open_existing(path: Path) -> Store:
-    """A store to look at; nothing is written.
+    """A store to look at, or the history of a package; nothing is written, no value is loaded.
 
     Raises:
         StoreError: there is none, or it cannot be read.
     """
+    from nbrewind.package.layout import is_package
     from nbrewind.store import Store
 
+    if is_package(path):
+        from nbrewind.package.view import view
+
+        return view(path)
     return Store.open(path, create=False, readonly=True)
 
 
