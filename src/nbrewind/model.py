@@ -231,6 +231,8 @@ class TaskEntry:
     """Peak memory of the worker's process in bytes, up to the end of the task."""
     variables: dict[str, Digest] = field(default_factory=dict)
     """Environment variables that the task was seen to read, by what the notebook had in them."""
+    parts: dict[str, Digest] = field(default_factory=dict)
+    """What the key is made of, by names for people."""
 
 
 @dataclass(frozen=True, slots=True)

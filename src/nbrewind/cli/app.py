@@ -25,6 +25,7 @@ from nbrewind.cli import (
     show,
     sign,
     stats,
+    tasks,
     unpack,
     verify,
 )
@@ -67,7 +68,7 @@ def _root(
 
 
 _VERBS = (
-    *(audit, repeat, plan, log, show, diff, graph, report, stats),
+    *(audit, repeat, plan, log, show, diff, graph, report, stats, tasks),
     *(pack, unpack, verify, sign),
     *(check, gc, clear, demo),
 )

@@ -43,8 +43,10 @@ class Ledger:
         self._reader = Reader(folder, traceless=traceless)
         self._version: object = None
         self._cache: dict[tuple[str, str], list[Any]] = {}
-        self._queued: dict[str, dict[str, Any]] = {"record": {}, "commit": {}, "run": {}, "task": {}}
+        self._queued: dict[str, dict[str, Any]] = {"record": {}, "commit": {}, "run": {}}
         self._tasks_added = 0
+        self._waiting_tasks: dict[Digest, dict[str, TaskEntry]] = {}
+        """Queued entries by key: a look-up must not go through all that wait."""
         self.tolerant = False
         """Whether a catalog that cannot be read any more counts as empty; set by the session,
         since a notebook that runs must not fail because of its store."""
@@ -214,7 +216,7 @@ class Ledger:
         with self._lock:
             self._tasks_added += 1
             number = f"{entry.key} {self._tasks_added}"
-            self._queued["task"][number] = entry
+            self._waiting_tasks.setdefault(entry.key, {})[number] = entry
         wanted = {entry.result, *(state.digest for state in entry.outputs.values())} - {""}
         self._write(
             Item(
@@ -228,11 +230,25 @@ class Ledger:
     def tasks(self, key: Digest) -> list[TaskEntry]:
         """Entries of a task's key, oldest first."""
         with self._lock:
-            waiting = [entry for entry in self._queued["task"].values() if entry.key == key]
+            waiting = list(self._waiting_tasks.get(key, {}).values())
             sql = f"select body from tasks where key = ? and {SEALED} order by seq"
             found = self._all("tasks", key, sql, TaskEntry)
         # A row may be committed and not yet be reported as written.
         return [*found, *(entry for entry in waiting if entry not in found)]
+
+    def recent_tasks(self, limit: int) -> list[TaskEntry]:
+        """The newest entries on disk, newest first; those that cannot be read are left out."""
+        with self._lock:
+            found = self._reader.rows(f"select body from tasks where {SEALED} order by seq desc limit ?", (limit,))
+        return [entry for (body,) in found if (entry := decode(body, TaskEntry)) is not None]
+
+    def task_keys(self, prefix: str) -> list[Digest]:
+        """Keys that begin with a prefix, the first few."""
+        with self._lock:
+            found = self._reader.rows(
+                "select distinct key from tasks where key >= ? and key < ? limit 10", (prefix, prefix + "~")
+            )
+        return [key for (key,) in found]
 
     def task_log(self) -> list[TaskEntry]:
         """All entries that are on disk, oldest first; those that cannot be read are left out."""
@@ -262,6 +278,13 @@ class Ledger:
         kind, _, key = item.name.partition(" ")
         with self._lock:
             self._version = None
+            if kind == "task":
+                task = key.partition(" ")[0]
+                waiting = self._waiting_tasks.get(task, {})
+                waiting.pop(key, None)
+                if not waiting:
+                    self._waiting_tasks.pop(task, None)
+                return
             queued = self._queued.get(kind, {})
             # A run's row is replaced all the time; a newer one may wait behind this one.
             if key in queued and (kind != "run" or encode(queued[key]) == item.parameters[-1]):

@@ -25,7 +25,8 @@ from nbrewind.flow.names import is_library_path
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.files import MARK, FileDigests
-from nbrewind.tasks.identity import CodeCache, Identity, Leaf, walked
+from nbrewind.tasks.identity import CodeCache, Identity, Values
+from nbrewind.tasks.walk import Leaf, walked
 
 TOLD = 5
 """Notes on the tasks of one cell that are told; the rest are counted."""
@@ -206,19 +207,21 @@ class TaskContext:
         with self._lock:
             code = self._code.code(func, known)
         arguments = tuple(args), dict(kwargs or {})
-        values = walked(arguments, known)
-        content = values.digest()
-        parts = ["task", code.digest, content]
+        values = Values.of(arguments, known)
+        rest: dict[str, Digest] = {}
         for path in sorted(self.files.portable(p) for p in declared_inputs):
             state = self._now(path, marked=False)
-            parts += ["in", path, state.kind, state.digest]
+            rest[f"input {path}"] = f"{state.kind} {state.digest}"
         folder = self.files.folder()
         if folder:
-            parts += ["cwd", folder]
+            rest["working folder"] = folder
         if options is not None:
-            parts += ["options", walked(options, known).digest()]
+            rest["options"] = walked(options, known).digest()
+        parts = ["task", code.digest, values.digest]
+        for name, digest in rest.items():
+            parts += [name, digest]
         user = code.user or values.user
-        return Identity(hash_parts(*parts), func, arguments, code, content, user, known)
+        return Identity(hash_parts(*parts), func, arguments, code, values, rest, user, known)
 
     def identify(
         self, func: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **more: Any

@@ -16,7 +16,8 @@ from nbrewind.errors import MissingObject, NotStorable
 from nbrewind.model import TaskEntry
 from nbrewind.tasks import reports, worker
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
-from nbrewind.tasks.identity import Identity, walked
+from nbrewind.tasks.identity import Identity
+from nbrewind.tasks.walk import walked
 
 
 class Submission:
@@ -70,7 +71,15 @@ class Submission:
         if refusal:
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
             return value
-        entry = reports.entry(self.ticket.key, self.name, self.engine, found, report, created=time.time())
+        entry = reports.entry(
+            self.ticket.key,
+            self.name,
+            self.engine,
+            found,
+            report,
+            created=time.time(),
+            parts=identity.parts(),
+        )
         self.entry = self.context.add([self.ticket], entry, value)
         return value
 

@@ -21,7 +21,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import Digest, TaskEntry
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
-from nbrewind.tasks.identity import walked
+from nbrewind.tasks.walk import walked
 
 Fate = Literal["glue", "plain", "served", "run", "deferred", "data"]
 Key = Any
@@ -57,6 +57,8 @@ class Item:
     namespace: dict[str, Any] = field(default_factory=dict)
     """Classes of the notebook that the stored result names, as they were when it was served."""
     name: str = ""
+    parts: Callable[[], dict[str, Digest]] = dict
+    """What the base is made of, by names for people."""
     place: str = ""
     """What tells tasks of the notebook's own process from others: those may change what they are given."""
     sent: bool = False
@@ -139,6 +141,7 @@ class Reader:
     def __init__(self, context: TaskContext, known: Callable[[Key], Item | None], place: str = "") -> None:
         self.context = context
         self.place = place
+        self._parts: Callable[[], dict[str, Digest]] = dict
         self.known = known
         """Gives the item of a key that the client holds already, if there is one."""
 
@@ -181,7 +184,9 @@ class Reader:
         item = Item(key, spec, name=_label(key, spec), place=self.place)
         found: dict[Key, int] = {}
         try:
+            self._parts = dict
             item.base, item.user = self.base(spec, found)
+            item.parts = self._parts
         except NotStorable:
             item.base = None
         keys = list(found)
@@ -230,6 +235,7 @@ class Reader:
             func, kwargs = (type(spec), None) if container else (spec.func, spec.kwargs)
             identity = self.context.identity(func, spec.args, kwargs, leaves=leaves)
             digest, user = identity.key, identity.user
+            self._parts = identity.parts
         return digest, user or reached
 
     def _fused(self, spec: Task, leaf: Callable[[Any], str]) -> tuple[Digest, bool]:

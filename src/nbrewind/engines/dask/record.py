@@ -41,7 +41,12 @@ def write(
         cell.notes.setdefault(f"task {item.name} is not stored: {seen.refusal}")
         return
     own = reports.get(item.ident) or {}
-    entry = described_entry(content, item.name, "dask", seen, own, error=error, created=time.time())
+    parts = item.parts() | {
+        f"result of {dep.name} (input {number})": str(dep.digest)[:16] for number, dep in enumerate(item.deps)
+    }
+    entry = described_entry(
+        content, item.name, "dask", seen, own, error=error, created=time.time(), parts=parts
+    )
     tickets = [item.ticket or context.claim(content, cell)]
     if item.deep_ticket is not None:
         tickets.append(item.deep_ticket)
