@@ -17,6 +17,7 @@ VERBS = [
     ("show",),
     ("diff",),
     ("stats",),
+    ("tasks",),
     ("check",),
     ("gc",),
     ("clear",),

@@ -43,7 +43,8 @@ def scan(store: Store, found: Reached, notebook: dict[str, Any], folder: Path) -
             if path.startswith("/"):
                 scanner.text(path, f"a path of code cell {indices[record.id]}")
     for task in found.tasks:
-        scanner.text(f"{task.stdout}\n{task.error}", f"the log of task {task.name}")
+        said = "\n".join([task.stdout, task.stderr, task.error, *task.parts.values()])
+        scanner.text(said, f"the log of task {task.name}")
     for path, state in found.inputs.items():
         if _is_text(path, state):
             try:
@@ -65,7 +66,13 @@ def without_secret_variables(found: Reached) -> tuple[Reached, list[str]]:
             listed = ", ".join(sorted(key[4:] for key in hidden))
             notes.append(f"a cell reads {listed}: it runs again at the other site, with what is set there")
         records[name] = record
-    return replace(found, records=records), list(dict.fromkeys(notes))
+    tasks = []
+    for task in found.tasks:
+        hidden = {name for name in task.variables if SECRET.search(f"env:{name}")}
+        if hidden:
+            task = replace(task, variables={**task.variables, **dict.fromkeys(hidden, WITHHELD)})
+        tasks.append(task)
+    return replace(found, records=records, tasks=tasks), list(dict.fromkeys(notes))
 
 
 def _is_text(path: str, state: FileState) -> bool:
