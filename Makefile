@@ -4,6 +4,7 @@
 #   make test-browser              the report page in headless Chromium, with axe
 #   make public                    notebooks of public projects, against plain runs
 #   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
+#   make test-engines              real engines for minutes: all conformance cases, managers and workers killed
 #   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
 #   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
@@ -22,10 +23,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-engines bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-engines | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -71,6 +72,20 @@ test-crate: $(TEST_ENV)/.done $(CRATE_ENV)/.done
 
 fuzz-packages: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m tests.package.fuzz --seconds 300
+
+# Real engines for minutes: every adapter through the whole conformance class, managers and workers killed.
+ENGINES_ENV := .venv-engines-$(VERSION)
+
+$(ENGINES_ENV)/.done: pyproject.toml | check-python
+	$(INTERPRETER) -m venv --clear $(ENGINES_ENV)
+	$(ENGINES_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,engines]'
+	@touch $@
+
+test-engines: $(ENGINES_ENV)/.done
+	$(ENGINES_ENV)/bin/python -m pytest -m "engines or not engines" tests/engines tests/tasks $(PYTEST_ARGS)
+
+bench-tasks: $(ENGINES_ENV)/.done
+	$(ENGINES_ENV)/bin/python -m benchmarks.tasks
 
 FUZZ_ARGS ?= --examples 5000
 
@@ -131,5 +146,5 @@ bench-compare: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.page
 
 clean:
-	rm -rf .node-browser .venv-demo-* .venv-test-* .venv-public-* .venv-bench-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .node-browser .venv-demo-* .venv-engines-* .venv-test-* .venv-public-* .venv-bench-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

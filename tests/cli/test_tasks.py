@@ -21,7 +21,8 @@ def side(x):
     seen.append(x)
     return x
 seen = []"""
-POOLS = """with ProcessPoolExecutor(2) as pool:
+POOLS = """a = []
+with ProcessPoolExecutor(2) as pool:
     a = list(pool.map(work, range(4), chunksize=2))
 a"""
 THREADS = """threads = ThreadPoolExecutor(2)
@@ -47,7 +48,7 @@ def test_pools_and_joblib_in_a_notebook(nbrewind: Command, folder: Path) -> None
     first = results(book)
     assert first == ["[0, 10, 20, 30]", "([0, 1], [100, 110, 120])", "[200, 210, 220]"]
     # What a thread does to the notebook is done again; all other tasks are served.
-    save_book(book, FUNCTIONS, POOLS + " # again\n", THREADS, "0;" + GATHER, PARALLEL.replace("\nd", "\n(d)"))
+    save_book(book, FUNCTIONS, *("0;" + source for source in (POOLS, THREADS, GATHER, PARALLEL)))
     again = nbrewind("repeat", book, "--json")
     assert again.code == 0, again.err
     assert results(book) == first
@@ -76,6 +77,6 @@ def test_a_pool_that_was_forked_earlier_is_as_it_was_then(nbrewind: Command, fol
     book = save_book(folder / "x.ipynb", start, "e = list(pool.map(work, range(3)))\ne", later)
     assert nbrewind("audit", book).code == 0
     assert results(book) == ["[0, 10, 20]", "[0, 10, 20]"], "functions travel by name: the old K"
-    save_book(book, start, "e = list(pool.map(work, range(3)))\ne", later + " # edited")
+    save_book(book, start, "e = list(pool.map(work, range(3)))\ne", "1;" + later)
     assert nbrewind("repeat", book).code == 0
     assert results(book) == ["[0, 10, 20]", "[0, 10, 20]"]

@@ -1,0 +1,123 @@
+"""Managers and workers killed at random moments: the result is a plain run's, and what was done stays done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engines.kill_driver import STARTS
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
+KILLS = int(os.environ.get("NBREWIND_KILLS", "50"))
+TASKS = 1000
+FLIGHT = 40
+"""Tasks that may be lost by one kill: those that ran, and those whose results were on their way to the disk."""
+
+
+def start(engine: str, folder: Path) -> subprocess.Popen[str]:
+    here = Path(__file__).resolve()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(here.parents[1]), *filter(None, sys.path)]),
+    }
+    return subprocess.Popen(
+        [sys.executable, str(here.with_name("kill_driver.py")), engine, str(folder), str(TASKS)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def done(folder: Path) -> int:
+    marks = folder / "counts" / "slow"
+    return marks.stat().st_size if marks.exists() else 0
+
+
+def kill(driver: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+
+
+def finished(engine: str, folder: Path) -> tuple[int, int, int]:
+    out, _ = start(engine, folder).communicate(timeout=900)
+    value, served, run = map(int, out.split())
+    return value, served, run
+
+
+@pytest.mark.parametrize("engine", STARTS)
+def test_a_manager_killed_after_700_of_1000_tasks_costs_300(tmp_path: Path, engine: str) -> None:
+    driver = start(engine, tmp_path)
+    until = time.monotonic() + 600
+    while done(tmp_path) < 700 and time.monotonic() < until and driver.poll() is None:
+        time.sleep(0.002)
+    kill(driver)
+    before = done(tmp_path)
+    value, served, run = finished(engine, tmp_path)
+    assert value == sum(i * i for i in range(TASKS))
+    assert served + run == TASKS
+    assert before - FLIGHT <= served <= before
+    assert done(tmp_path) <= TASKS + FLIGHT
+
+
+@pytest.mark.parametrize("engine", STARTS)
+def test_many_kills_of_the_manager(tmp_path: Path, engine: str) -> None:
+    chance = random.Random(7)
+    for number in range(1, KILLS + 1):
+        driver = start(engine, tmp_path)
+        before, until = done(tmp_path), time.monotonic() + 120
+        wanted = before + chance.randrange(0, 2 * TASKS // KILLS)
+        while done(tmp_path) < wanted and time.monotonic() < until and driver.poll() is None:
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.05)
+        kill(driver)
+        assert done(tmp_path) <= TASKS + FLIGHT * number
+    value, served, _ = finished(engine, tmp_path)
+    assert value == sum(i * i for i in range(TASKS))
+    assert done(tmp_path) <= TASKS + FLIGHT * (KILLS + 1)
+    assert served >= TASKS // 2
+
+
+def test_workers_killed_at_random(tmp_path: Path) -> None:
+    """Dask runs lost tasks again by itself; nothing wrong may enter the log meanwhile."""
+    chance = random.Random(11)
+    driver = start("dask", tmp_path)
+    killed = 0
+    while driver.poll() is None and killed < KILLS:
+        time.sleep(0.02 + chance.random() * 0.1)
+        workers = _workers(driver.pid)
+        if workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(workers), signal.SIGKILL)
+                killed += 1
+    out, _ = driver.communicate(timeout=900)
+    if out:
+        assert int(out.split()[0]) == sum(i * i for i in range(TASKS))
+    # A task that three workers died under is an error to Dask (KilledWorker): a second run mends it.
+    value, _, _ = finished("dask", tmp_path)
+    assert value == sum(i * i for i in range(TASKS))
+    assert killed
+
+
+def _workers(manager: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                parent = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
+                command = Path("/proc", name, "cmdline").read_bytes()
+            except OSError:
+                continue
+            if parent == manager and b"spawn_main" in command:
+                found.append(int(name))
+    return found
