@@ -239,7 +239,8 @@ class Ledger:
     def recent_tasks(self, limit: int) -> list[TaskEntry]:
         """The newest entries on disk, newest first; those that cannot be read are left out."""
         with self._lock:
-            found = self._reader.rows(f"select body from tasks where {SEALED} order by seq desc limit ?", (limit,))
+            sql = f"select body from tasks where {SEALED} order by seq desc limit ?"
+            found = self._reader.rows(sql, (limit,))
         return [entry for (body,) in found if (entry := decode(body, TaskEntry)) is not None]
 
     def task_keys(self, prefix: str) -> list[Digest]:
