@@ -6,6 +6,7 @@ cause; rows that would name what is missing are dropped, so nothing half-written
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -23,8 +24,17 @@ from nbrewind.store.loose import sync_folder
 from nbrewind.store.objects import PACK_FOLDER, Objects
 from nbrewind.store.pack import Appender, Location
 
-MOST_BYTES = 512 << 20
-"""Bytes that may wait; whoever queues more waits."""
+
+def _memory() -> int:
+    """Bytes that this process may use: those of the machine, or what its container or batch job was given."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, ValueError):  # no control groups, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)
+
+
+MOST_BYTES = min(2 << 30, _memory() // 8)
+"""Bytes that may wait, so that a cell need not wait for the disk; whoever queues more waits."""
 
 BATCH = 64 << 20
 """Bytes of objects that make one segment and one transaction."""
