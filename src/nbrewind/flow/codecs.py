@@ -25,6 +25,7 @@ _OWN = tuple(
     for module, value in {
         "PIL": "pil:Image",
         "builtins": "iterators:InProgress",
+        "dataclasses": "dataclasses:Mark",
         "joblib": "joblib:Settings",
         "networkx": "networkx:Graph",
         "numpy.ma": "masked:Masked",
@@ -155,7 +156,7 @@ def _search(cls: type) -> Codec | None:
 def _load(module: str) -> _Refusal | None:
     """Load the codecs whose entry points are named after a module or one of its packages."""
     package = module.partition(".")[0]
-    standard = package in sys.stdlib_module_names and package not in ("builtins", "typing")
+    standard = package in sys.stdlib_module_names and package not in ("builtins", "dataclasses", "typing")
     if standard or package in ("__main__", "nbrewind"):
         return None
     if not _POINTS:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import functools
+import gc
 import sys
 import weakref
 from collections import OrderedDict
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -53,7 +54,6 @@ _OPAQUE = {
     "Thread": "a thread is part of the process",
     "ThreadPoolExecutor": "a pool is part of the process",
     "ProcessPoolExecutor": "a pool is part of the process",
-    "mappingproxy": "a mappingproxy shows a live dict",
 }
 _LOCKS = frozenset({"_thread.lock", "_thread.RLock"})
 
@@ -102,6 +102,8 @@ def special(cls: type) -> walks.Handler | None:
         return _opaque(_OPAQUE[cls.__name__])
     if issubclass(cls, weakref.ReferenceType):
         return walks._weakref
+    if cls is MappingProxyType:
+        return _proxy
     if name in _LOCKS:
         return _lock
     if issubclass(cls, enum.Enum):
@@ -171,6 +173,32 @@ def _opaque(reason: str) -> walks.Handler:
                 walk.visit(part)
 
     return handler
+
+
+def shown_by(proxy: MappingProxyType[Any, Any]) -> Any:
+    """The mapping behind a read-only view; None if it is a class's, which nothing else leads to."""
+    (mapping,) = gc.get_referents(proxy)
+    return None if "__module__" in mapping and "__doc__" in mapping else mapping
+
+
+def constant(obj: Any) -> tuple[str, str] | None:
+    """The place of a mapping that all dataclasses share: sharing it joins nothing."""
+    module = sys.modules.get("dataclasses")
+    shared = module is not None and obj is vars(module).get("_EMPTY_METADATA")
+    return ("dataclasses", "_EMPTY_METADATA") if shared else None
+
+
+def _proxy(walk: walks.Walk, obj: MappingProxyType[Any, Any]) -> None:
+    place = constant(obj)
+    if place is not None:
+        walk.text(b"@", ":".join(place))
+        return
+    mapping = shown_by(obj)
+    if mapping is None:
+        walk.stop(obj, "a mappingproxy shows the attributes of a class")
+    elif walk.number(obj):
+        walk.buf += b"p"
+        walk.visit(mapping)
 
 
 def _generator(walk: walks.Walk, obj: Any) -> None:

@@ -470,6 +470,19 @@ class Memory:
         gone = [root for root, version in state.names.items() if version.links and not self.is_live(root)]
         for root in component_of(state, gone):
             self.drop(root)
+        self._drop_users_of_gone_classes()
+
+    def _drop_users_of_gone_classes(self) -> None:
+        """Running cells again makes another object of a class: who refers to the old one is brought after that."""
+        names = self.state.names
+        gone = {
+            root
+            for root in self.world.classes
+            if root in names and not names[root].image and not self.is_live(root)
+        }
+        for root in list(self.live) if gone else ():
+            if gone & expand(self.state, {root}):
+                self.drop(root)
 
     def is_user_root(self, root: Root) -> bool:
         """Whether a root is a plain name of the user."""

@@ -64,7 +64,7 @@ async def recompute(session: Session, root: Root) -> None:
     classes = {
         name: cls
         for name, cls in memory.world.classes.items()
-        if name in state.names and state.names[name].image and memory.is_live(name)
+        if name in state.names and memory.is_live(name)
     }
     with process.suspended():
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}

@@ -199,6 +199,8 @@ class Recorder:
         for root in cell.reads:
             if root in memory.live and root not in deleted:
                 touched_values[root] = memory.live[root]
+        for root in self._of_reloaded(before) - deleted - touched_values.keys():
+            touched_values[root] = memory.live[root]
         attributes = self._attributes(running, read, new_modules, before)
         around = effects(
             self.process,
@@ -304,6 +306,12 @@ class Recorder:
         if not certain:
             return keep.any_cell
         return keep.cell(record, outcome.seconds, versions, running.tags)
+
+    def _of_reloaded(self, before: State) -> set[Root]:
+        """Live values that refer to what a module held before the cell had its code run anew: no name leads there now."""
+        again = {"mod:" + name for name in self.process.imports.reloaded}
+        live = self.memory.live.keys() & before.names.keys() if again else ()
+        return {root for root in live if self.memory.is_live(root) and again & expand(before, {root})}
 
     def hold(self, observed: Observed, replaced: set[Root], after: State) -> None:
         """Live values are now at the versions just recorded."""

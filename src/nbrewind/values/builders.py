@@ -8,6 +8,7 @@ anew; none runs a decorator, a metaclass or ``__init_subclass__`` again (R9).
 from __future__ import annotations
 
 import ast
+import builtins
 import enum
 import importlib
 import itertools
@@ -390,6 +391,33 @@ def _part(part: Any) -> Any:
 def enum_member(cls: type[enum.Enum], name: str) -> Any:
     """A member of an enumeration."""
     return cls[name]
+
+
+def _without_name() -> dict[str, type]:
+    """Types of the interpreter that say ``builtins`` and are not there: ``types`` and values lead to them."""
+    things = [vars(types).values(), map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set())))]
+    things += [map(type, (reversed({}), reversed({}.values()), reversed({}.items()), iter([]), iter(())))]
+    things += [map(type, (reversed([]), iter(""), iter(b""), iter(range(0)), iter(lambda: 0, 0), {}.keys()))]
+    things += [map(type, ({}.values(), {}.items()))]
+    found = (one for group in things for one in group if isinstance(one, type))
+    return {
+        one.__name__: one
+        for one in found
+        if one.__module__ == "builtins" and getattr(builtins, one.__name__, None) is not one
+    }
+
+
+UNNAMED = _without_name()
+
+
+def unnamed_type(name: str) -> type:
+    """A type of the interpreter that no module holds under its name."""
+    return UNNAMED[name]
+
+
+def make_proxy(mapping: Any) -> Any:
+    """A read-only view of a mapping."""
+    return types.MappingProxyType(mapping)
 
 
 def make_weakref(target: Any) -> weakref.ref[Any]:

@@ -242,6 +242,8 @@ def _class(world: DumpWorld, obj: type) -> Any:
     by_name = _named(obj)
     if by_name is not None:
         return by_name
+    if builders.UNNAMED.get(obj.__name__) is obj:
+        return builders.unnamed_type, (obj.__name__,)
     if not is_own_class(obj):
         return NotImplemented
     return builders.load_class, (world.class_root(obj),)
@@ -556,6 +558,13 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+def _proxy(world: DumpWorld, obj: types.MappingProxyType[Any, Any]) -> Any:
+    place = kinds.constant(obj)
+    if place is not None:
+        return builders.load_reference, place
+    return builders.make_proxy, (kinds.shown_by(obj),)
+
+
 def _generator(world: DumpWorld, obj: Any) -> Any:
     place = shared_generator(obj)
     return _handle_or_default(world, obj) if place is None else (builders.load_reference, place)
@@ -642,5 +651,6 @@ _REDUCERS: dict[type, Reducer] = {
     staticmethod: _wrapped,
     memoryview: _memoryview,
     types.GenericAlias: _default,
+    types.MappingProxyType: _proxy,
 }
 _BUILT_IN = frozenset(_REDUCERS)
