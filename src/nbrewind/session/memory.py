@@ -473,7 +473,7 @@ class Memory:
         self._drop_users_of_gone_classes()
 
     def _drop_users_of_gone_classes(self) -> None:
-        """Running cells again makes another object of a class: who refers to the old one is brought after that."""
+        """Running cells again makes another object of a class: who refers to the old one comes after that."""
         names = self.state.names
         gone = {
             root

@@ -308,7 +308,7 @@ class Recorder:
         return keep.cell(record, outcome.seconds, versions, running.tags)
 
     def _of_reloaded(self, before: State) -> set[Root]:
-        """Live values that refer to what a module held before the cell had its code run anew: no name leads there now."""
+        """Live values that refer to what a module held before its code ran anew: no name leads there now."""
         again = {"mod:" + name for name in self.process.imports.reloaded}
         live = self.memory.live.keys() & before.names.keys() if again else ()
         return {root for root in live if self.memory.is_live(root) and again & expand(before, {root})}

@@ -1,4 +1,4 @@
-"""The marks in the fields of dataclasses: code asks whether a default *is* ``MISSING``, so they stay one object."""
+"""The marks in the fields of dataclasses: code asks whether a default *is* ``MISSING``, so each is one."""
 
 from __future__ import annotations
 
