@@ -10,9 +10,9 @@ from fuzz.kernels import Cell
 
 _EVERYTHING = re.compile(r"globals\(|locals\(|vars\(|import \*|\bIn\b|\bOut\b|(?<![\w.])_(?!\w)|__main__")
 _THINGS = {
-    "<files>": re.compile(r"open\(|read_|to_csv|np\.(save|load)|os\.(path|remove|rename|mkdir|makedirs|listdir)|Path\(|glob|shutil|dump|made_mod"),
-    "<cwd>": re.compile(r"chdir|getcwd|%cd|open\(|os\.(path|remove|rename|mkdir|listdir)|Path\(|glob|read_|to_csv|save|load"),
-    "<environment>": re.compile(r"environ|getenv|%env"),
+    "<files>": re.compile(r"open\(|read_|to_(csv|json|pickle)|np\.(save|load|memmap)|os\.(path|remove|rename|replace|mkdir|makedirs|listdir|walk|stat)|Path\(|glob|shutil|dump|made_mod|sqlite3|\bdb\b|ZipFile|config|tempfile|subprocess|logging|%%?(run|writefile|bash|autoreload)|!"),
+    "<cwd>": re.compile(r"chdir|getcwd|%cd|open\(|os\.(path|remove|rename|mkdir|listdir)|Path\(|glob|read_|to_csv|save|load|!|subprocess|sqlite3|ZipFile|tempfile|pwd"),
+    "<environment>": re.compile(r"environ|getenv|%env|get_ipython"),
     "<random>": re.compile(r"\brandom\."),
     "<helper>": re.compile(r"\bhelper\b|\bscale\b|\bsc\b|\bnote\b|\bTool\b"),
     "<decimal>": re.compile(r"\bdecimal\b"),

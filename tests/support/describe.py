@@ -138,6 +138,9 @@ class Walk:
                 return ["pandas", type(obj).__name__, repr(obj)]
             if isinstance(obj, pd.api.extensions.ExtensionDtype):
                 return ["dtype", type(obj).__name__, repr(obj)]
+        if isinstance(obj, re.Pattern):
+            # Equal patterns are handed out by a bounded cache: one object or two hangs on what it forgot.
+            return ["pattern", self.value(obj.pattern), obj.flags]
         if any((c.__module__, c.__name__) == ("sympy.core.basic", "Basic") for c in type(obj).__mro__):
             # Equal expressions are handed out by bounded caches: one object or two hangs on what those forgot.
             return ["sympy", self.instance(obj)]

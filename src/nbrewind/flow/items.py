@@ -6,6 +6,7 @@ the notebook's own functions cannot be stored and makes its cell run at every re
 
 from __future__ import annotations
 
+import contextvars
 import decimal
 import gc
 import locale
@@ -38,8 +39,14 @@ class Item:
     """The part of the value that tells two values apart."""
 
 
+def _decimal_context() -> decimal.Context:
+    """The present context, or what it would be made from: asking makes one, which tasks begun later share."""
+    made = any(variable.name == "decimal_context" for variable in contextvars.copy_context())
+    return decimal.getcontext() if made else decimal.DefaultContext
+
+
 def _decimal_get() -> Any:
-    context = decimal.getcontext()
+    context = _decimal_context()
     traps = sorted(signal.__name__ for signal, on in context.traps.items() if on)
     return [
         context.prec,
@@ -60,7 +67,7 @@ def _decimal_put(value: Any) -> None:
 
 
 def _decimal_flags_get() -> Any:
-    return sorted(signal.__name__ for signal, on in decimal.getcontext().flags.items() if on)
+    return sorted(signal.__name__ for signal, on in _decimal_context().flags.items() if on)
 
 
 def _decimal_flags_put(value: Any) -> None:

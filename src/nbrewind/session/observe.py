@@ -263,14 +263,17 @@ class Observer:
             named = next(reason for reason in reasons.values() if reason)
             shown = [root for root in group if ":" not in root and not is_result(root)]
             observed.notes.append(f"{', '.join(shown[:4]) or group[0]} cannot be stored: {named}")
+        # What comes of it hangs on what it was, and on all that it is joined to, read or not.
+        earlier_digests = (f"{to_symbol(root, before.results)} {v.digest}" for root, v in old.items())
+        origin = [creator, *sorted(earlier_digests)]
         for root in group:
             walk = walks[root]
             digest = digests[root]
-            if root in unknown:
-                digest = hash_parts("opaque", creator, to_symbol(root, before.results, count))
-            elif derived and walk.derived:
-                digest = hash_parts("derived", creator, to_symbol(root, before.results, count))
             key = to_symbol(root, before.results, count)
+            if root in unknown:
+                digest = hash_parts("opaque", *origin, key)
+            elif derived and walk.derived:
+                digest = hash_parts("derived", *origin, key)
             observed.versions[root] = Version(
                 digest=digest,
                 image=image,
