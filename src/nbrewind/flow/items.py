@@ -60,6 +60,8 @@ def _decimal_get() -> Any:
 
 
 def _decimal_put(value: Any) -> None:
+    if _decimal_get() == value:
+        return
     context = decimal.getcontext()
     context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp = value[:6]
     for signal in context.traps:
@@ -71,6 +73,8 @@ def _decimal_flags_get() -> Any:
 
 
 def _decimal_flags_put(value: Any) -> None:
+    if _decimal_flags_get() == value:
+        return
     flags = decimal.getcontext().flags
     for signal in flags:
         flags[signal] = signal.__name__ in value

@@ -18,6 +18,23 @@ class StillBound(Exception):
     """What was made belongs to the loop that made it (a task, a future, an asynchronous generator)."""
 
 
+TURNS = 10
+"""How often the loop turns for tasks that cells have begun again; between two cells of a person it does."""
+
+
+def pending() -> set[asyncio.Task[Any]]:
+    """Tasks of the loop that runs, if one does."""
+    return set(asyncio.all_tasks()) if events._get_running_loop() is not None else set()
+
+
+async def turn(before: set[asyncio.Task[Any]]) -> None:
+    """Let tasks that are not among those ``before`` go on as they would before the next cell."""
+    for _ in range(TURNS):
+        if pending() <= before:
+            return
+        await asyncio.sleep(0)
+
+
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run it; the loop is gone afterwards.
 

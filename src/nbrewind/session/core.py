@@ -464,22 +464,24 @@ class Session:
             )
         from nbrewind.session.recompute import asynchronous, producers
 
-        if asynchronous(self, root):
-            before = set(self.memory.live)
-            try:
+        before, tasks = set(self.memory.live), beside.pending()
+        try:
+            if asynchronous(self, root):
                 beside.run(self.rebuild(root))
-            except beside.StillBound:
-                for made in self.memory.live.keys() - before:
-                    self.memory.drop(made)
-                self.start_over = producers(self, root)
-                raise RecomputeFailed(
-                    f"{root} belongs to the event loop, and has to be rebuilt by running asynchronous cells "
-                    f"again, which is not possible inside a running cell. Name {root} in the cell itself, or "
-                    "run its cells first."
-                ) from None
-        else:
-            with contextlib.suppress(StopIteration):
-                self.rebuild(root).send(None)
+            else:
+                with contextlib.suppress(StopIteration):
+                    self.rebuild(root).send(None)
+                if not beside.pending() <= tasks:
+                    raise beside.StillBound
+        except beside.StillBound:
+            for made in self.memory.live.keys() - before:
+                self.memory.drop(made)
+            self.start_over = producers(self, root)
+            raise RecomputeFailed(
+                f"{root} belongs to the event loop, and has to be rebuilt by running cells again that begin "
+                "tasks or wait, which is not possible inside a running cell. Name "
+                f"{root} in the cell itself, or run its cells first."
+            ) from None
 
     async def _rebuild_needed(self, code: CodeType | None) -> None:
         """Rebuild opaque values that the cell's static closure names, before it starts."""
@@ -501,7 +503,9 @@ class Session:
                     and not dep.startswith("mod:")
                     and not self.memory.is_live(dep)
                 ):
+                    tasks = beside.pending()
                     await self.rebuild(dep)
+                    await beside.turn(tasks)
             value = self.memory.live.get(root)
             inner = getattr(value, "__code__", None)
             if isinstance(inner, CodeType):

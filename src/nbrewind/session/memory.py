@@ -15,7 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from nbrewind import rules
-from nbrewind.errors import MissingObject, NotStorable, RecomputeFailed
+from nbrewind.errors import MissingObject, NBRewindError, NotStorable, RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.namespace import Namespace
 from nbrewind.flow.world import World
@@ -128,11 +128,21 @@ class Memory:
         if self._is_fresh(root):
             value = self._object(root)
         else:
-            with self._loading_lock():
-                value = self.materialise(root)
+            value = self._brought(root)
         if self.thread.quiet or self._move_in(name, root, value):
             return value
         return self.fault(name)  # a cell began or ended meanwhile
+
+    def _brought(self, root: Root) -> Any:
+        """A value that was parked; a cell that did not get it, though it may have caught that, has no record to hit."""
+        seen = self.cell or self.between
+        try:
+            with self._loading_lock():
+                return self.materialise(root)
+        except NBRewindError as error:
+            seen.flags.append("unseen")
+            seen.notes.append(f"not restored: {error}")
+            raise
 
     @contextlib.contextmanager
     def _loading_lock(self) -> Iterator[None]:
