@@ -134,7 +134,7 @@ class Memory:
         return self.fault(name)  # a cell began or ended meanwhile
 
     def _brought(self, root: Root) -> Any:
-        """A value that was parked; a cell that did not get it, though it may have caught that, has no record to hit."""
+        """A value that was parked; who did not get it has no record to hit, even if it caught that."""
         seen = self.cell or self.between
         try:
             with self._loading_lock():
