@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 
+import numpy as np
 import pytest
 
 from nbrewind.testing.desk import Desk
@@ -58,3 +59,13 @@ def test_an_iterator_over_a_dict_or_set_has_an_image(kind: object) -> None:
 @pytest.mark.parametrize("kind", [types.FunctionType, types.MappingProxyType, type(iter({}.items())), type(None)])
 def test_types_that_no_module_holds_are_stored(kind: type) -> None:
     assert again(kind) is kind
+
+
+def test_a_window_over_an_array_stays_one() -> None:
+    held = np.arange(6)
+    window = np.lib.stride_tricks.sliding_window_view(held, 3)
+    held_again, window_again = again([held, window])  # type: ignore[misc]
+    assert window_again.strides == window.strides
+    assert window_again.flags.writeable is window.flags.writeable is False
+    held_again[1] = 9
+    assert window_again[0, 1] == window_again[1, 0] == 9

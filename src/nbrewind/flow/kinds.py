@@ -312,10 +312,12 @@ def root_buffer(array: Any) -> tuple[Any, Any]:
     The exporter is None where the root owns its memory, else the foreign object.
     """
     numpy = sys.modules["numpy"]
-    root = array
-    while isinstance(root.base, numpy.ndarray):
-        root = root.base
-    exporter = root.base
+    root, exporter = array, array.base
+    while isinstance(exporter, numpy.ndarray) or type(exporter).__name__ == "DummyArray":
+        # What `as_strided` puts between a view and its array has that array for its base.
+        if isinstance(exporter, numpy.ndarray):
+            root = exporter
+        exporter = exporter.base
     if isinstance(exporter, memoryview):
         exporter = exporter.obj
     return root, exporter
