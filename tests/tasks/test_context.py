@@ -11,6 +11,7 @@ import pytest
 from nbrewind.errors import NotStorable, UsageError
 from nbrewind.model import FileState
 from nbrewind.tasks import TaskContext, load_adapters
+from nbrewind.tasks.submission import begin
 from nbrewind.testing.taskstore import MemoryTaskStore
 
 
@@ -250,3 +251,13 @@ def test_adapters_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBREWIND_ENGINES", "nbrewind.engines.dask:nothing")
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_adapters()
+
+
+def test_a_task_without_arguments_is_logged(context: TaskContext) -> None:
+    for served in (False, True):
+        context.begin_cell()
+        task = begin(context, dict, engine="test")
+        assert task.served is served
+        if not served:
+            assert task.finished(task.call()) == {}
+            assert not context.notes()

@@ -107,7 +107,7 @@ class Values:
 
     def parts(self) -> dict[str, Digest]:
         """Each argument by its place: itself where it is short and plain, else a digest."""
-        ends = [start for _, start in self.places[1:]] + [len(self.walked)]
+        ends = [*(start for _, start in self.places[1:]), len(self.walked)][: len(self.places)]
         return {
             name: self.shown.get(name) or hash_bytes(self.walked[start:end])[:16]
             for (name, start), end in zip(self.places, ends, strict=True)

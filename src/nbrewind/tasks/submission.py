@@ -60,28 +60,37 @@ class Submission:
 
     def finished(self, outcome: Any) -> Any:
         """The task's result, out of what the engine gave for ``call``; logged by then."""
-        if self.ticket is None or self.identity is None:
+        ticket, identity = self.ticket, self.identity
+        if ticket is None or identity is None:
             return outcome
         report, value = reports.split(outcome)
         if report is None:
             return value
-        identity, self.identity = self.identity, None  # it keeps the arguments alive
-        found = reports.trace(self.context, [report])
-        refusal = found.refusal or leak(self.context, identity, value, inside=report["inside"])
+        self.identity = None  # it keeps the arguments alive
+        try:
+            refusal = self._log(ticket, identity, value, report)
+        except Exception as error:  # noqa: BLE001 - what cannot be logged runs again; the result is unharmed
+            refusal = f"{type(error).__name__}: {error}"
         if refusal:
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
-            return value
-        entry = reports.entry(
-            self.ticket.key,
-            self.name,
-            self.engine,
-            found,
-            report,
-            created=time.time(),
-            parts=identity.parts(),
-        )
-        self.entry = self.context.add([self.ticket], entry, value)
         return value
+
+    def _log(self, ticket: Ticket, identity: Identity, value: Any, report: reports.Report) -> str:
+        """Write the entry; gives the reason where there can be none."""
+        found = reports.trace(self.context, [report])
+        refusal = found.refusal or leak(self.context, identity, value, inside=report["inside"])
+        if not refusal:
+            entry = reports.entry(
+                ticket.key,
+                self.name,
+                self.engine,
+                found,
+                report,
+                created=time.time(),
+                parts=identity.parts(),
+            )
+            self.entry = self.context.add([ticket], entry, value)
+        return refusal
 
     def failed(self, error: BaseException) -> None:
         """The task raised, or its worker was lost: told in the log, and run again next time."""
