@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
-USER, HOME = "bob", "/home/bob"
+USER, HOME = "visitor", "/home/visitor"
 PYTHON = "3.13"
 PACKAGES = "python3,python3-venv,ca-certificates"
 LIBRARIES = ("numpy", "pandas", "matplotlib", "tqdm")
@@ -80,30 +80,17 @@ class Site:
             f"mount --bind /dev {self.root}/dev && mount -t proc proc {self.root}/proc && "
             f'exec chroot --userspec={user} {self.root} /usr/bin/env -i "$@"'
         )
-        home = HOME if user == USER else "/root"
-        surroundings = (
+        home, folder = (HOME, folder) if user == USER else ("/root", "/")
+        around = (
+            "-C",
+            folder,
             f"HOME={home}",
             f"USER={user}",
             "PATH=/usr/bin:/bin:/usr/sbin",
             "LANG=C.UTF-8",
-            f"-C{folder}",
         )
-        if user != USER:
-            surroundings = surroundings[:-1]
         done = subprocess.run(
-            [
-                "unshare",
-                "--net",
-                "--mount",
-                "--pid",
-                "--fork",
-                "sh",
-                "-c",
-                inside,
-                "site",
-                *surroundings,
-                *command,
-            ],
+            ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", inside, "site", *around, *command],
             capture_output=True,
             text=True,
         )
