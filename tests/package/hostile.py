@@ -133,6 +133,10 @@ def cell(**fields: Any) -> Change:
     return change
 
 
+def _format(files: Files, version: Any) -> Files:
+    return {NOTEBOOK: json.dumps({**json.loads(files[NOTEBOOK]), "nbformat": version}).encode()}
+
+
 def doubled_cell(files: Files) -> None:
     """Two cells with one id."""
     content = json.loads(files[NOTEBOOK])
@@ -235,6 +239,8 @@ FORGED: dict[str, tuple[Change, dict[str, Any]]] = {
     # the notebook and its surroundings
     "a notebook that is no JSON": (text(NOTEBOOK, b"<html>"), {}),
     "a notebook nested without end": (text(NOTEBOOK, b'{"cells":' * 100_000), {}),
+    "a notebook of format -1": (lambda files: files.update(_format(files, -1)), {}),
+    "a notebook whose format is a name": (lambda files: files.update(_format(files, "4.convert")), {}),
     "two cells of one id": (doubled_cell, {}),
     "a cell id with markup": (cell(id="<script>"), {}),
     "an output of another kind": (cell(outputs=[{"output_type": "exec", "code": "1"}]), {}),

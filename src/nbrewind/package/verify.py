@@ -144,6 +144,8 @@ class _Check:
         try:
             content = json.loads(self.source.read(path, self.manifest.files[path].sha256))
             version = content["nbformat"], content["nbformat_minor"]
+            if [type(number) for number in version] != [int, int] or version[0] != 4:
+                raise ValueError("its format is not 4.x")  # nbformat would import a module of that name
             ids = [cell.get("id") for cell in content["cells"]]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it says that it mended what we refuse below
