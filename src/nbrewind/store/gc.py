@@ -22,6 +22,7 @@ from nbrewind.store import catalog, compact, folder, lease
 from nbrewind.store.ledger import decode
 from nbrewind.store.objects import Objects
 from nbrewind.store.pack import Location
+from nbrewind.store.points import reach
 from nbrewind.store.reader import Reader
 
 _NAME = re.compile(rb"(?=([0-9a-f]{32}))")
@@ -113,6 +114,7 @@ def _deleted_rows(
     for turn in range(_TRIES):
         before = _changes(connection)
         found = _surveyed(place, limits, magic, others) if turn < _TRIES - 1 else None
+        reach("garbage found")
         with others.kept_out():
             try:
                 connection.execute("begin immediate")
@@ -122,7 +124,9 @@ def _deleted_rows(
                         continue
                     found = _surveyed(place, limits, magic, others)
                 _delete_rows(connection, found)
+                reach("garbage rows deleted")
                 connection.commit()
+                reach("garbage rows committed")
             except sqlite3.Error as error:
                 raise StoreError(
                     f"The store at {place} cannot be written ({error}): nothing was deleted."
@@ -199,6 +203,7 @@ def _move_the_living(
         new, places = compact.copied(place, objects, living, mine.hold)
     except (OSError, compact.BrokenObjectError):
         return  # no room, or something for `check`: what lies there is served as before
+    reach("living copied")
     with others.kept_out():
         if others.rely_on(name):
             if new is not None:
@@ -206,7 +211,9 @@ def _move_the_living(
             return
         with connection:
             compact.switch(connection, [name], places)
+    reach("living moved")
     compact.unlink(place, [name])
+    reach("old pack deleted")
 
 
 class _Survey:

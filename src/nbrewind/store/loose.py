@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from nbrewind.errors import MissingObject
 from nbrewind.model import Digest
+from nbrewind.store.points import reach
 
 CHUNK = 4 << 20
 """Bytes read at a time when a file is hashed or copied."""
@@ -232,6 +233,7 @@ class Loose:
         _make_folder(target.parent)
         temporary = f"{target}.{uuid.uuid4().hex}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        reach("loose begun")
         try:
             yield temporary, descriptor
         finally:
@@ -241,10 +243,13 @@ class Loose:
 
     def _publish(self, temporary: str, descriptor: int, target: Path) -> None:
         """Give a finished file its name: bytes first, then the name, both on disk at the end."""
+        reach("loose written")
         if self.durable:
             os.fsync(descriptor)
+        reach("loose synced")
         _make_folder(target.parent)
         os.replace(temporary, target)
+        reach("loose named")
         if self.durable:
             sync_folder(target.parent)
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from nbrewind.model import Digest
+from nbrewind.store.points import reach
 
 SUFFIX = ".pack"
 VERSION = 1
@@ -77,7 +78,9 @@ class Appender:
         places, pieces, end = _laid_out(self.size, objects)
         try:
             os.lseek(self._descriptor, self.size, os.SEEK_SET)
-            _write_all(self._descriptor, pieces)
+            _write_all(self._descriptor, pieces[:1])
+            reach("segment begun")
+            _write_all(self._descriptor, pieces[1:])
         except OSError:
             os.ftruncate(self._descriptor, self.size)
             raise

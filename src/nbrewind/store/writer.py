@@ -23,6 +23,7 @@ from nbrewind.store import catalog, compact
 from nbrewind.store.loose import sync_folder
 from nbrewind.store.objects import PACK_FOLDER, Objects
 from nbrewind.store.pack import Appender, Location
+from nbrewind.store.points import reach
 
 
 def _memory() -> int:
@@ -183,6 +184,7 @@ class Writer:
             connection.close()
         if ended is not None:
             ended.seal()
+            reach("pack sealed")
 
     def _take(self) -> list[Item]:
         """One segment's and transaction's worth: what is queued, and what comes within moments.
@@ -244,11 +246,15 @@ class Writer:
         if self._pack is None:
             name = uuid.uuid4().hex
             self._rely([name])  # before the file is there: else it would be somebody's leftover
+            reach("pack named")
             self._pack = Appender(self.folder / PACK_FOLDER, name)
+            reach("pack made")
             sync_folder(self.folder / PACK_FOLDER)
         try:
             places = self._pack.append([(item.digest, item.data) for item in items])
+            reach("segment written")
             self._pack.sync()
+            reach("segment synced")
         except OSError:
             # After a failed sync nobody knows what the file holds; rows of earlier segments stand.
             self._seal()
@@ -281,10 +287,15 @@ class Writer:
             if connection is None:
                 connection = catalog.open_for_writing(self.folder)
             with connection:
+                connection.execute("begin immediate")
+                reach("transaction begun")
                 compact.add(connection, places)
+                reach("objects added")
                 for item in items:
                     if item.sql:
                         connection.execute(item.sql, item.parameters)
+                reach("rows added")
+            reach("committed")
         except (sqlite3.Error, StoreError, OSError) as error:
             for item in items:
                 self._drop(item, str(error))

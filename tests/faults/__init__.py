@@ -1,0 +1,1 @@
+"""Faults: kills at every step, changed bytes, full and failing disks, company; what must be true afterwards."""
