@@ -6,6 +6,7 @@
 #   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
 #   make test-engines              real engines for minutes: all conformance cases, managers and workers killed
 #   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
+#   make test-faults               kills, changed bytes, failing disks, company: counts (about 20 minutes)
 #   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
 # Environments are kept in .venv-<purpose>-<version>/ and made again when pyproject.toml changes.
 
@@ -23,10 +24,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-engines bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-faults test-engines bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-engines | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-faults | test-engines | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -105,6 +106,12 @@ test-browser: $(TEST_ENV)/.done
 	@if ! command -v npm >/dev/null; then echo "skipped: there is no npm here (Debian: apt install npm chromium)"; else \
 	    $(MAKE) --no-print-directory $(BROWSER_MODULES)/.done && \
 	    PYTHONPATH=src:tests $(TEST_ENV)/bin/python -m tests.browser.run --modules $(BROWSER_MODULES) $(BROWSER_ARGS); fi
+
+# make test-faults FAULTS=points runs one kind: points, times, bytes, writes, full, company, clock, removed.
+FAULTS ?=
+
+test-faults: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m tests.faults.run $(FAULTS)
 
 lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check

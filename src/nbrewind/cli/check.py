@@ -46,6 +46,7 @@ def check(
     from nbrewind.report.progress import counting
     from nbrewind.report.text import size
     from nbrewind.store import check as checking
+    from nbrewind.store.filesystem import caution
     from nbrewind.values.images import references
 
     with counting("checking objects") as tell:
@@ -64,6 +65,8 @@ def check(
         whole = f"{found.objects} objects ({size(found.bytes)}), {found.rows} rows"
         verdict = "sound" if not broken else f"{len(broken)} {'dropped' if repair else 'broken'}"
         print(f"{path}: {verdict}; {whole} checked")
+        if said := caution(path):
+            print(said)
     return OK if repair or not broken else STORE
 
 

@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from nbrewind.errors import NoStore, StoreError
 from nbrewind.model import FORMAT_VERSION
+from nbrewind.store import filesystem
 
 NAME = "catalog.sqlite"
 BESIDE = tuple(f"{NAME}-{suffix}" for suffix in ("wal", "shm", "journal"))
@@ -87,7 +88,7 @@ def open_for_writing(folder: Path, *, migrating: bool = False) -> sqlite3.Connec
         check_format(connection, folder)
         if version(connection) == 1 and not migrating:
             raise StoreError(f"The store at {folder} has format 1 and was not brought to format 2 yet.")
-        _write_ahead(connection)
+        _set_journal(connection, "delete" if filesystem.remote(folder) else "wal")
         connection.execute("pragma synchronous = full")
         connection.execute("begin immediate")
         migrate(connection)
@@ -126,8 +127,8 @@ def _seal(*columns: object) -> str:
     return str(hasher.hexdigest()[:32])
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging, as patiently as every other statement waits.
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    """Switch to write-ahead logging or from it, as patiently as every other statement waits.
 
     SQLite does not call its busy handler where two connections change the mode of a new
     database at once: one of them is told at once that it is locked.
@@ -135,7 +136,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     until = time.monotonic() + WAIT
     while True:
         try:
-            connection.execute("pragma journal_mode = wal")
+            connection.execute(f"pragma journal_mode = {mode}")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise

@@ -11,7 +11,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from nbrewind.model import Digest
-from nbrewind.store import mapping, pack
+from nbrewind.store import filesystem, mapping, pack
 from nbrewind.store.lease import LOOSE
 from nbrewind.store.loose import CHUNK, Loose, digest_of, put_chunks
 from nbrewind.store.mapping import Part, Region
@@ -39,6 +39,7 @@ class Objects:
     def __init__(self, folder: Path, lookup: Lookup, hold: Hold) -> None:
         self.loose = Loose(folder / LOOSE_FOLDER)
         self._packs = folder / PACK_FOLDER
+        self._maps = mapping.SUPPORTED and not filesystem.remote(folder)
         self._lookup = lookup
         self._hold = hold
         self._places: dict[Digest, Location] = {}
@@ -121,7 +122,7 @@ class Objects:
         places = [place for place in map(self.find, digests) if place is not None]
         size = sum(place.length for place in places)
         scattered = len({place.pack for place in places}) > MOST_OPEN // 2
-        if not mapping.SUPPORTED or len(places) < len(digests) or size < MAPPED or scattered:
+        if not self._maps or len(places) < len(digests) or size < MAPPED or scattered:
             return None
         if not all(self.sound(digest, place) for digest, place in zip(digests, places, strict=True)):
             return None
