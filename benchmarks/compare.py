@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,11 @@ def summary(work: Workload, runs: list[Result], plain: Result | None) -> Result:
     }
 
 
-def compare(names: list[str], works: list[Workload], repeats: int, patience: float) -> list[Result]:
-    """All notebooks on all systems, in turns."""
+def compare(names: list[str], works: list[Workload], repeats: int, patience: float) -> Iterator[Result]:
+    """All notebooks on all systems, in turns; each as soon as it is done."""
     present, absent = systems(names)
     for reason in absent:
         print(reason, file=sys.stderr)
-    found = []
     for work in works:
         runs: dict[str, list[Result]] = {system.name: [] for system in present}
         for number in range(repeats):
@@ -131,17 +131,14 @@ def compare(names: list[str], works: list[Workload], repeats: int, patience: flo
             row = summary(work, runs[system.name], plain)
             plain = row if system.name == "plain" and "error" not in row else plain
             rows.append(row)
-        found.append(
-            {
-                "name": work.name,
-                "title": work.title,
-                "cells": len(work.steps),
-                "changed": [step.changed for step in work.steps],
-                "systems": rows,
-            }
-        )
+        yield {
+            "name": work.name,
+            "title": work.title,
+            "cells": len(work.steps),
+            "changed": [step.changed for step in work.steps],
+            "systems": rows,
+        }
     print(file=sys.stderr)
-    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -164,18 +161,20 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown notebooks: {', '.join(sorted(unknown))}; there are {', '.join(MAKERS)}")
     started = time.time()
     works = [MAKERS[name](options.scale) for name in names]
-    rows = compare(options.systems.split(","), works, options.repeats, options.patience)
-    result = {
-        "schema": 1,
-        "started": started,
-        "seconds": round(time.time() - started, 1),
-        "scale": options.scale,
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "notebooks": rows,
-    }
-    Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    done: list[Result] = []
+    for book in compare(options.systems.split(","), works, options.repeats, options.patience):
+        done.append(book)
+        result = {
+            "schema": 1,
+            "started": started,
+            "seconds": round(time.time() - started, 1),
+            "scale": options.scale,
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "notebooks": done,
+        }
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

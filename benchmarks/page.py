@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -64,20 +65,25 @@ def bars(notebooks: list[dict[str, Any]], key: str, title: str, unit: float, pat
     """One group of bars per notebook, one bar per system, logarithmic."""
     systems = list(dict.fromkeys(row["system"] for book in notebooks for row in book["systems"]))
     figure, axes = plt.subplots(figsize=(8.5, 3.4), layout="constrained")
+    values = [row.get(key, 0.0) * unit for book in notebooks for row in book["systems"]]
+    systems = [name for name in systems if any(_value(book, name, key) > 0 for book in notebooks)]
     width = 0.8 / max(1, len(systems))
     for place, system in enumerate(systems):
-        heights = []
-        for book in notebooks:
-            row = next((row for row in book["systems"] if row["system"] == system), {})
-            heights.append(max(row.get(key, 0.0) * unit, 0.0))
+        heights = [_value(book, system, key) * unit for book in notebooks]
         at = [index + place * width for index in range(len(notebooks))]
         axes.bar(at, heights, width * 0.92, label=system, color=COLOURS[system])
     axes.set_yscale("log")
+    axes.set_ylim(bottom=10 ** math.floor(math.log10(min((v for v in values if v > 0), default=1.0))))
     axes.set_xticks(
         [index + 0.4 - width / 2 for index in range(len(notebooks))], [book["name"] for book in notebooks]
     )
     _finish(axes, title)
     _save(figure, path)
+
+
+def _value(book: dict[str, Any], system: str, key: str) -> float:
+    row = next((row for row in book["systems"] if row["system"] == system), {})
+    return float(row.get(key, 0.0))
 
 
 def stored_against_changed(notebooks: list[dict[str, Any]], path: Path) -> None:
@@ -168,7 +174,8 @@ def page(compared: dict[str, Any], grown: dict[str, Any] | None) -> str:
         f"Measured in {when} with Python {compared['python']} on {compared['cpus']} cores at scale "
         f"{compared['scale']:g}, median of {repeats} run(s), systems in turns. The load "
         f"average was {compared['load']:.0f} at the end; times are CPU time of the kernel's process, "
-        "which other load hardly changes.",
+        "which other load changes little. Scale 1 is the size that the titles tell; fixed costs weigh more "
+        "in a smaller one. Systems that are not in the table were not installed for this run.",
         "\n".join(f"* **{book['name']}**: {book['title']} ({book['cells']} cells)" for book in books),
         table(books),
         "![Extra CPU time per cell](img/bench-overhead.svg)",
