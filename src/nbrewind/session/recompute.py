@@ -10,7 +10,9 @@ import contextlib
 import gc
 import inspect
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from types import CellType
+from typing import TYPE_CHECKING, Any
 
 from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.model import Commit, Record, Root, State
@@ -99,7 +101,7 @@ async def recompute(session: Session, root: Root) -> None:
             made = memory.world.classes[name]
             if made is not cls:
                 memory.world.register_class(name, cls)
-                _reclass(made, cls)
+                _stand_in(cls, made, memory.world.classes.values())
         dict.update(memory.namespace, stash)
         for name in shims:
             if not dict.__contains__(memory.namespace, name):
@@ -242,6 +244,31 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         old = old_classes.get(root)
         if old is not None and old is not cls:
             _reclass(old, cls)
+
+
+def _stand_in(kept: type, made: type, classes: Iterable[type]) -> None:
+    """What the cells have made refers to one object of a class, not to its equal that they made (R9)."""
+    for one in classes:
+        if made in one.__bases__:
+            one.__bases__ = tuple(_other(one.__bases__, made, kept))
+        for name, value in list(vars(one).items()):
+            if value is made:
+                type.__setattr__(one, name, kept)
+    # No closure may hold the two here: its cell would be one of the referrers.
+    for referrer in gc.get_referrers(made):
+        if type(referrer) is list:
+            referrer[:] = _other(referrer, made, kept)
+        elif type(referrer) is CellType:
+            referrer.cell_contents = kept
+        elif type(referrer) is dict and not {"__module__", "__doc__"} <= referrer.keys():
+            for key, value in list(referrer.items()):
+                if value is made:
+                    referrer[key] = kept
+    _reclass(made, kept)
+
+
+def _other(values: Iterable[Any], made: type, kept: type) -> list[Any]:
+    return [kept if value is made else value for value in values]
 
 
 def _reclass(old: type, new: type) -> None:
