@@ -136,11 +136,15 @@ def overhead() -> None:
 
 
 def _cell(notebook: Notebook, source: str, *, bare: bool) -> None:
-    if bare:
-        notebook.adapter.uninstall()
-        exec(source, notebook.space)
-    else:
+    if not bare:
         notebook.run(source)
+        return
+    notebook.adapter.uninstall()
+    before, sys.modules["__main__"] = sys.modules["__main__"], notebook.module
+    try:
+        exec(source, notebook.space)
+    finally:
+        sys.modules["__main__"] = before
 
 
 def changed() -> None:

@@ -31,6 +31,7 @@ LARGEST = 1 << 18
 """Bytes of an output file that travel with the report; larger ones are read from disk."""
 
 _current: contextvars.ContextVar[Any] = contextvars.ContextVar("nbrewind_task", default=None)
+_HOST = socket.gethostname()
 _hooked = threading.Lock()
 _drawing = threading.RLock()
 _drawn: dict[Any, Any] = {}
@@ -360,7 +361,7 @@ class Watch:
         report = self.seen.report()
         report["seconds"] = seconds
         report["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        report["worker"] = f"{socket.gethostname()}:{os.getpid()}"
+        report["worker"] = f"{_HOST}:{os.getpid()}"
         return report
 
 
