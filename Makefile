@@ -2,6 +2,7 @@
 #   make demo                      the demonstration, with python3
 #   make test PYTHON=python3.12    all tests, with another Python
 #   make test-browser              the report page in headless Chromium, with axe
+#   make test-taskvine             the real TaskVine, in a second Debian (root and mmdebstrap; else it says why not)
 #   make public                    notebooks of public projects, against plain runs
 #   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
 #   make test-engines              real engines for minutes: all conformance cases, managers and workers killed
@@ -24,10 +25,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-faults test-engines bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-faults test-engines test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-faults | test-engines | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-faults | test-engines | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -87,6 +88,11 @@ test-engines: $(ENGINES_ENV)/.done
 
 bench-tasks: $(ENGINES_ENV)/.done
 	$(ENGINES_ENV)/bin/python -m benchmarks.tasks
+
+TASKVINE_ARGS ?=
+
+test-taskvine: $(TEST_ENV)/.done
+	tests/taskvine/run.sh $(TEST_ENV)/bin/python $(TASKVINE_ARGS)
 
 FUZZ_ARGS ?= --examples 5000
 

@@ -142,7 +142,7 @@ def find(cls: type) -> Codec | None:
 
 def _search(cls: type) -> Codec | None:
     for parent in cls.__mro__:
-        refusal = _load(str(parent.__module__))
+        refusal = _load(str(getattr(parent, "__module__", "")))
         if refusal is not None:
             return refusal
     for parent in cls.__mro__:

@@ -60,12 +60,18 @@ _LOCKS = frozenset({"_thread.lock", "_thread.RLock"})
 
 def dotted(cls: type) -> str:
     """``module.qualname`` of a type."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{_module(cls)}.{cls.__qualname__}"
+
+
+def _module(cls: type) -> Any:
+    """A type's module; types that SWIG makes have none."""
+    return getattr(cls, "__module__", "")
 
 
 def _in_module(cls: type, prefix: str) -> bool:
     """Whether a type's module has a prefix; classes that libraries make at run time may have no module."""
-    return isinstance(cls.__module__, str) and cls.__module__.startswith(prefix)
+    module = _module(cls)
+    return isinstance(module, str) and module.startswith(prefix)
 
 
 _KNOWN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
@@ -85,7 +91,7 @@ def is_instance_kind(cls: type) -> bool:
 
 def _is_local_class(cls: type) -> bool:
     """A class of a helper module; where it says itself what it is reduced to, it may be one of its kind."""
-    if not is_local_module(str(cls.__module__)) or issubclass(cls, type | enum.Enum):
+    if not is_local_module(str(_module(cls))) or issubclass(cls, type | enum.Enum):
         return False
     reducers = ("__reduce__", "__reduce_ex__")
     return not any(
@@ -96,9 +102,9 @@ def _is_local_class(cls: type) -> bool:
 def special(cls: type) -> walks.Handler | None:
     """The handler of a type that the general rules would get wrong, else None."""
     name = dotted(cls)
-    if name in _IMMUTABLE or cls.__module__ in _IMMUTABLE_MODULES or name.startswith("numpy.dtypes."):
+    if name in _IMMUTABLE or _module(cls) in _IMMUTABLE_MODULES or name.startswith("numpy.dtypes."):
         return _by_value
-    if cls.__name__ in _OPAQUE and cls.__module__ in _OPAQUE_MODULES:
+    if cls.__name__ in _OPAQUE and _module(cls) in _OPAQUE_MODULES:
         return _opaque(_OPAQUE[cls.__name__])
     if issubclass(cls, weakref.ReferenceType):
         return walks._weakref
@@ -126,7 +132,7 @@ def special(cls: type) -> walks.Handler | None:
         return _block_refs
     if _is_block(cls):
         return _block
-    if cls.__module__ in ("_io", "io") and cls.__name__ not in ("StringIO", "BytesIO"):
+    if _module(cls) in ("_io", "io") and cls.__name__ not in ("StringIO", "BytesIO"):
         return _file
     if issubclass(cls, functools.partial):
         return None

@@ -44,7 +44,7 @@ def shared_generator(obj: Any) -> tuple[str, str] | None:
 
     Models that are given no generator of their own hold it; its state is an ambient item.
     """
-    place = _GENERATORS.get(f"{type(obj).__module__}.{type(obj).__qualname__}")
+    place = _GENERATORS.get(f"{getattr(type(obj), '__module__', '')}.{type(obj).__qualname__}")
     if place is None or getattr(sys.modules.get(place[0]), place[1], None) is not obj:
         return None
     return place

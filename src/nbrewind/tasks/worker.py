@@ -12,6 +12,7 @@ import contextvars
 import hashlib
 import inspect
 import os
+import pickle
 import random
 import resource
 import socket
@@ -116,7 +117,9 @@ def _listing(path: str) -> str:
 class Seen:
     """Files that one task touches."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandbox: str = "") -> None:
+        self.sandbox = sandbox
+        """A folder that exists for this task alone: what happens there is told by what is declared."""
         self.reads: dict[str, Any] = {}
         self.stamps: dict[str, Any] = {}
         self.written: dict[str, Any] = {}
@@ -205,6 +208,11 @@ def _path(value: Any) -> str | None:
     return None if _skipped(path) else path
 
 
+def _outside(seen: Seen, value: Any) -> str | None:
+    path = _path(value)
+    return None if path is not None and seen.sandbox and path.startswith(seen.sandbox) else path
+
+
 def _hook(event: str, args: Any) -> None:
     if event not in _EVENTS:
         return
@@ -238,7 +246,7 @@ _OWN = ("nbrewind.flow.", "nbrewind.store.", "nbrewind.values.", "nbrewind.sessi
 def _opened(seen: Seen, args: Any) -> None:
     if isinstance(args[0], int):
         return
-    path = _path(args[0])
+    path = _outside(seen, args[0])
     if path is None:
         return
     mode, flags = args[1], args[2] or 0
@@ -262,19 +270,23 @@ def _opened(seen: Seen, args: Any) -> None:
 def _listed(seen: Seen, args: Any) -> None:
     if isinstance(args[0], int):
         return
-    path = _path(args[0] if args[0] is not None else ".")
+    path = _outside(seen, args[0] if args[0] is not None else ".")
     if path is not None:
         seen.listed(path)
 
 
 def _moved(seen: Seen, args: Any) -> None:
-    source, target = _path(args[0]), _path(args[1])
+    source, target = _outside(seen, args[0]), _outside(seen, args[1])
     if source is not None and target is not None:
         seen.moved(source, target)
+    elif target is not None:
+        seen.write(target, False)
+    elif source is not None:
+        seen.removed(source)
 
 
 def _removed(seen: Seen, args: Any) -> None:
-    path = _path(args[0])
+    path = _outside(seen, args[0])
     if path is not None:
         seen.removed(path)
 
@@ -282,7 +294,7 @@ def _removed(seen: Seen, args: Any) -> None:
 def _spawned(seen: Seen, args: Any) -> None:
     for part in [args[0], *(args[1] if isinstance(args[1], list | tuple) else [args[1]])]:
         if isinstance(part, str | bytes | os.PathLike):
-            path = _path(part)
+            path = _outside(seen, part)
             if path is not None and os.path.isfile(path):
                 seen.read(path)
 
@@ -348,9 +360,9 @@ def is_inside() -> bool:
 class Watch:
     """One run of a task's function."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandbox: str = "") -> None:
         _install()
-        self.seen = Seen()
+        self.seen = Seen(sandbox)
         self._token = _current.set(self.seen)
         self._started = time.perf_counter()
 
@@ -436,6 +448,30 @@ class Returning(_Wrapper):
 
     def __hash__(self) -> int:
         return hash(("returning", id(self.func)))
+
+
+class Leaving(_Wrapper):
+    """A task's function that leaves its report in a file of its sandbox."""
+
+    def __init__(self, func: Callable[..., Any], path: str) -> None:
+        super().__init__(func, path)
+        self.path = path
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        watch = Watch(os.getcwd().rstrip("/") + "/")
+        try:
+            return self.func(*args, **kwargs)
+        finally:
+            report = watch.end()
+            with open(self.path, "wb") as target:
+                pickle.dump(report, target)
+
+    # Engines that keep pickled callables know one by its hash.
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Leaving and other.func is self.func
+
+    def __hash__(self) -> int:
+        return hash(("leaving", id(self.func)))
 
 
 class Several:
