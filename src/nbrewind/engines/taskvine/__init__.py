@@ -15,7 +15,7 @@ class TaskVineAdapter(EngineAdapter):
     """Serves and records ``PythonTask``, ``FunctionCall`` and shell ``Task``.
 
     A manager is a queue: what it holds is state.  So it is no handle; where a later cell
-    needs one, the cells that made and filled it run again, and their tasks are served.
+    needs one, the cells that made and filled it run again, with their tasks.
     """
 
     name: ClassVar[str] = "taskvine"
