@@ -19,6 +19,11 @@ def test_a_lost_block_of_an_array_is_named_and_its_cell_runs_once(nbrewind: Comm
     sound = nbrewind("check", book, "--json")
     assert sound.code == 0 and not sound.json["problems"] and sound.json["objects"] > 3
 
+    sizes = nbrewind("stats", "--json").json
+    assert sizes["cells"][1]["logical"] >= sizes["cells"][1]["stored"] > 800_000
+    assert sizes["names"]["a"] > 800_000 > sizes["names"]["b"]
+    assert "cell 1: 78" in nbrewind("stats").out
+
     found = places(folder / ".nbrewind")
     largest = max(found, key=lambda digest: found[digest].length)
     data = found[largest].bytes()

@@ -40,7 +40,8 @@ def together(folder: Path, seconds: float) -> Counter[str]:
         for name in ("a", "b")
     ]
     counts: Counter[str] = Counter()
-    reader = Store.open(place, readonly=True)
+    # Not only for reading: within a process SQLite would share that, and the collector could not write.
+    reader = Store.open(place)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for record in reader.records("k")[:20]:
