@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TaskVineAdapter(EngineAdapter):
-    """Serves and records ``PythonTask``, ``FunctionCall`` and shell ``Task``.
+    """Serves and records ``PythonTask`` and shell ``Task``; calls of library functions just run.
 
     A manager is a queue: what it holds is state.  So it is no handle; where a later cell
     needs one, the cells that made and filled it run again, with their tasks.

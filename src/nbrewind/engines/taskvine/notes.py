@@ -7,6 +7,7 @@ a value reaches is walked.
 from __future__ import annotations
 
 import os
+import re
 import weakref
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from nbrewind.errors import NotStorable
 from nbrewind.tasks.context import TaskContext
 
 OUTPUT = "<output>"
+_OUTSIDE = re.compile(r"\w+://\S*|~\S*|\.\./\S*|(?<![\w.~-])/(?!(usr|bin|lib)/|dev/null)[^\s;|&\"']*")
+"""What a shell command may touch beside what it declares: addresses, and paths out of its folder."""
 Kind = Literal["file", "buffer", "temp", "other"]
 
 
@@ -88,6 +91,9 @@ def identity_of(context: TaskContext, task: Any) -> Call:
         options["plain"] = not task._serialize_output
         options["temporary"] = bool(task._tmp_output_enabled)
         return func, tuple(args), dict(kwargs), options
+    outside = _OUTSIDE.search(task.command)
+    if outside is not None:
+        raise NotStorable(f"its command names {outside.group()}, outside of its folder")
     return _shell, (task.command,), {}, options
 
 
