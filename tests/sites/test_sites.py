@@ -54,9 +54,17 @@ def here(*arguments: str, folder: Path) -> dict[str, Any]:
 
 
 def outputs(notebook: Path) -> list[Any]:
-    """What its cells show."""
+    """What its cells show: displays and errors in order, and the text of each stream, however it was cut."""
     cells = json.loads(notebook.read_text())["cells"]
-    return [cell["outputs"] for cell in cells if cell["cell_type"] == "code"]
+    found: list[Any] = []
+    for cell in cells:
+        streams: dict[str, str] = {}
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream":
+                streams[output["name"]] = streams.get(output["name"], "") + "".join(output["text"])
+        shown = [{**one, "execution_count": 0} for one in cell.get("outputs", []) if "text" not in one]
+        found.append((streams, shown))
+    return found
 
 
 def executed(content: dict[str, Any]) -> list[int]:
