@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 USER, HOME = "visitor", "/home/visitor"
 PYTHON = "3.13"
 PACKAGES = "python3,python3-venv,ca-certificates"
-LIBRARIES = ("numpy", "pandas", "matplotlib", "tqdm")
-"""What the examples import, but for the engine."""
+LIBRARIES = ("numpy", "pandas", "pyarrow", "matplotlib", "tqdm")
+"""What the examples import, but for the engine; pandas stores text with pyarrow where it is installed."""
 
 
 class Site:
