@@ -107,6 +107,8 @@ class Delta:
     ambient: dict[str, AmbientValue] = field(default_factory=dict)
     result: Version | None = None
     """The value of ``_N`` where the cell displayed a result (R14)."""
+    early: int = 0
+    """How many results it displayed before it bound or deleted ``_``, ``__`` or ``___``."""
     imports: tuple[str, ...] = ()
     """Installed modules that it imported first, in order: importing some changes others (R7)."""
     sources: dict[str, Digest] = field(default_factory=dict)
@@ -302,6 +304,11 @@ class State:
     ambient: dict[str, AmbientValue] = field(default_factory=dict)
     results: tuple[int, ...] = ()
     """Execution counts that displayed a result, oldest first."""
+    put: tuple[int, ...] | None = None
+    """While ``_``, ``__`` or ``___`` is the user's, IPython moves none on: what it put there last, by
+    execution count, 0 for the empty string that each of them is at first."""
+    unbound: frozenset[str] = frozenset()
+    """Those of the three that cells have deleted since."""
     imports: tuple[str, ...] = ()
     """Installed modules that were imported so far, in order."""
     sources: dict[str, Digest] = field(default_factory=dict)
@@ -314,6 +321,8 @@ class State:
             dict(self.files),
             dict(self.ambient),
             self.results,
+            self.put,
+            self.unbound,
             self.imports,
             dict(self.sources),
         )

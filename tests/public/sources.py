@@ -1,18 +1,12 @@
-"""Example notebooks out of source distributions on a package index; nothing of them is kept here."""
+"""Example notebooks out of source distributions of public projects; nothing of them is kept here."""
 
 from __future__ import annotations
 
 import json
 import tarfile
-import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from packaging.utils import InvalidSdistFilename, parse_sdist_filename
-
-INDEX = "https://pypi.org/simple"
 
 PACKAGES = ("statsmodels", "control", "emcee", "lmfit", "xarray")
 """Projects whose source distributions were seen to hold notebooks."""
@@ -31,32 +25,35 @@ class Found:
 def source_distribution(package: str, folder: Path) -> Path:
     """The newest final source distribution of a project, downloaded once.
 
+    pip finds and fetches it, from wherever pip is set up to take packages. Its ``download`` would also run the
+    project's build to read the metadata, which takes minutes where there is C code; so its parts are used.
+
     Raises:
-        LookupError: the index has none.
+        LookupError: there is none.
         OSError: it cannot be had.
     """
-    request = urllib.request.Request(
-        f"{INDEX}/{package}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        listed: list[dict[str, Any]] = json.load(answer)["files"]
-    versions = []
-    for file in listed:
+    from pip._internal.commands import create_command
+    from pip._internal.exceptions import PipError
+
+    command = create_command("download")
+    with command.main_context():
+        options, _ = command.parse_args(["--no-deps", "--no-binary", ":all:", "--quiet"])
+        session = command.get_default_session(options)
+        finder = command._build_package_finder(options, session)
         try:
-            _, version = parse_sdist_filename(file["filename"])
-        except InvalidSdistFilename:
-            continue
-        if not version.is_prerelease and not file.get("yanked"):
-            versions.append((version, file))
-    if not versions:
-        raise LookupError(f"{package} has no source distribution")
-    _, newest = max(versions, key=lambda pair: pair[0])
-    target = folder / str(newest["filename"])
-    if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".part")
-        urllib.request.urlretrieve(newest["url"], partial)
-        partial.rename(target)
+            best = finder.find_best_candidate(package).best_candidate
+        except PipError as error:
+            raise OSError(str(error)) from error
+        if best is None:
+            raise LookupError(f"{package} has no source distribution")
+        target = folder / best.link.filename
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            answer = session.get(best.link.url_without_fragment)
+            answer.raise_for_status()
+            partial = target.with_suffix(".part")
+            partial.write_bytes(answer.content)
+            partial.rename(target)
     return target
 
 

@@ -23,7 +23,7 @@ from nbrewind.kernel.outputs import OutputTap
 from nbrewind.kernel.whose import notebook_of
 from nbrewind.model import CellError, CellReport
 from nbrewind.plan.algebra import result_number
-from nbrewind.plan.match import RESULT_NAMES
+from nbrewind.plan.results import RESULT_NAMES
 from nbrewind.session.options import Options
 from nbrewind.session.static import StaticSession
 from nbrewind.store import Store

@@ -104,7 +104,7 @@ class RewindKernel(IPythonKernel):
         shell.user_ns_hidden["_oh"] = shell.user_ns_hidden["Out"] = results
         for name in ("_", "__", "___"):
             dict.pop(namespace, name, None)
-        remember_result(shell)
+        remember_result(shell, session.memory)
         for kind in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[kind] = self._as_callback(self.shell_handlers[kind])
         session.memory.pinned = dict(dict.items(namespace))

@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from nbrewind.plan.algebra import BESIDE
+from nbrewind.plan.algebra import BESIDE, own_results
 from nbrewind.session.memory import Memory
 
 
@@ -73,10 +73,11 @@ def reset_with_care(shell: Any, memory: Memory) -> None:
     shell.reset = reset
 
 
-def remember_result(shell: Any) -> None:
-    """Let the display hook store ``_N`` only; ``_``, ``__``, ``___`` are looked up by distance."""
+def remember_result(shell: Any, memory: Memory) -> None:
+    """Let the display hook store ``_N`` only; what ``_``, ``__`` and ``___`` mean is looked up."""
 
     def update_user_ns(hook: Any, result: Any) -> None:
+        memory.displayed(hook.prompt_count)
         bind_result(shell, result, hook.prompt_count)
 
     shell.displayhook.update_user_ns = types.MethodType(update_user_ns, shell.displayhook)
@@ -87,7 +88,7 @@ def bind_result(shell: Any, result: Any, count: int) -> None:
     space = shell.user_ns
     if result is space["_oh"]:
         return
-    own, older, newer = f"_{count}", f"_{count + BESIDE}", f"_{count + 2 * BESIDE}"
+    older, newer, own = own_results(count)
     if dict.__contains__(space, own):
         # A cell that displays several results: `__` and `___` reach back to two of them.
         if dict.__contains__(space, newer):

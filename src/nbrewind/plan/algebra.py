@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from nbrewind.model import Delta, Root, State, Version
+from nbrewind.plan.results import move_on, returned
 
 OWN_RESULT = "_*"
 BESIDE = 10**9
@@ -53,6 +54,11 @@ def is_result(root: Root) -> bool:
     """Whether a root is a displayed result, by number or by distance."""
     by_distance = root[:2] == "_-" and root[2:].isdigit()
     return root.startswith(OWN_RESULT) or result_number(root) is not None or by_distance
+
+
+def own_results(count: int) -> tuple[Root, Root, Root]:
+    """Roots of the results that the cell of this execution count displayed, in order: the last is ``_N``."""
+    return f"_{count + BESIDE}", f"_{count + 2 * BESIDE}", f"_{count}"
 
 
 def digest_in(state: State, root: Root) -> str | None:
@@ -131,7 +137,14 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
         shown = {number for root in written if (number := result_number(root)) is not None}
         beside = sorted(n for n in shown if n > BESIDE and n % BESIDE == count)
         after.results = (*(number for number in results if number != count), *beside, count)
-    deleted = set(delta.deleted) - _still_used(state, delta, written)
+    own = after.results[len(after.results) - len(set(after.results) - set(results)) :]
+    given_back = returned(state, written)
+    written = {
+        root: replace(version, links={n: link for n, link in version.links.items() if n not in given_back})
+        for root, version in written.items()
+        if root not in given_back
+    }
+    deleted = set(delta.deleted) - _still_used(state, delta, written) | (given_back & state.names.keys())
     touched = set(written) | deleted
     for root in touched:
         before = state.names.get(root)
@@ -145,6 +158,7 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
         if is_result(root):
             after.results = tuple(number for number in after.results if f"_{number}" != root)
     after.names.update(written)
+    move_on(state, after, delta, own)
     after.files.update(delta.files)
     after.imports = tuple(dict.fromkeys((*after.imports, *delta.imports)))
     after.sources.update(delta.sources)

@@ -13,12 +13,14 @@ from typing import NamedTuple, Protocol
 from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
 from nbrewind.plan.algebra import digest_in, from_symbol, is_result, reachable, to_symbol
-
-RESULT_NAMES = {"_": 1, "__": 2, "___": 3}
-"""How far back each of IPython's result names looks."""
+from nbrewind.plan.moved import moved
+from nbrewind.plan.results import RESULT_NAMES, meaning
 
 OWN_MARK = "="
 """Before a result's name in a trace: it was a result, not a name that the user had bound."""
+
+GONE_MARK = "~"
+"""Before such a name: neither IPython nor the user had it bound."""
 
 RESULT_NUMBERS = "results"
 """Key in a trace's ambient items of cells that asked for a result by its number."""
@@ -87,10 +89,12 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
         yield from _links(trace, state)
     if rules.on("R3"):
         for mark in trace.absent:
-            name = mark.removeprefix(OWN_MARK)
+            name = mark.lstrip(OWN_MARK + GONE_MARK).partition("@")[0]
             builtin = f"attr:builtins:{name}"
-            known = name in state.names or (builtin in state.names and builtin not in trace.reads)
-            if known or 0 < RESULT_NAMES.get(mark, 0) <= len(state.results):
+            if name in RESULT_NAMES:
+                if result_mark(state, name) != mark:
+                    yield f"name:{name} is another result"
+            elif name in state.names or (builtin in state.names and builtin not in trace.reads):
                 yield f"name:{name} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names changed"
@@ -106,6 +110,17 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
         for root, whole in trace.whole.items():
             if root in trace.reads and digest_in(state, root) != whole.digest:
                 yield label(root)
+
+
+def result_mark(state: State, name: str) -> str:
+    """How a trace says what ``_``, ``__`` or ``___`` was: which result, as seen from here, if it was one."""
+    root = meaning(state, name)
+    if not root:
+        return name if root == "" else GONE_MARK + name
+    if root == name:
+        return ""
+    distance = to_symbol(root, state.results).removeprefix("_-")
+    return f"{OWN_MARK}{name}" + ("" if distance == str(RESULT_NAMES[name]) else f"@{distance}")
 
 
 def _links(trace: Trace, state: State) -> Iterable[str]:
@@ -203,7 +218,10 @@ def label(root: Root) -> str:
 
 
 class Choice(NamedTuple):
-    """The record to apply, if there is one; else what differs from the nearest one, and that."""
+    """The record to apply, if there is one; else what differs from the nearest one, and that.
+
+    A record whose results lie elsewhere now (``moved``) is a new one; the nearest is where it comes from.
+    """
 
     record: Record | None
     changed: list[str]
@@ -237,6 +255,9 @@ def choose(
         found = differences(record.trace, state, outside)
         if not found:
             return Choice(record, [])
+        elsewhere = moved(record, state)
+        if elsewhere is not None and holds(elsewhere.trace, state, outside):
+            return Choice(elsewhere, [], record)
         if nearest is None or len(found) < len(changed):
             changed, nearest = found, record
     return Choice(None, changed, nearest)

@@ -24,12 +24,13 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
-from nbrewind.plan.match import EVERY_CELL, RESULT_NAMES, choose, label
+from nbrewind.plan.match import EVERY_CELL, choose, label
+from nbrewind.plan.results import RESULT_NAMES
 from nbrewind.session import beside, modules, prepare
 from nbrewind.session.explain import Explainer
 from nbrewind.session.history import History
 from nbrewind.session.losses import told
-from nbrewind.session.memory import PATIENCE, CellReads, Memory
+from nbrewind.session.memory import PATIENCE, CellReads, Memory, take_aliases
 from nbrewind.session.options import Options
 from nbrewind.session.process import Process
 from nbrewind.session.recorder import Message, Outcome, Recorder, Running, local_modules
@@ -151,8 +152,10 @@ class Session:
             record = choice.record
             if record is None or self._files_sound(record):
                 break
-            records.remove(record)
+            records.remove(choice.nearest or record)
             refused = refused or "the store misses part of its record"
+        if record is not None and choice.nearest is not None:
+            self.store.add_record(record)
         if record is None and not records and refused:
             report.reason = refused
         else:
@@ -419,16 +422,11 @@ class Session:
         if not seen.reads and not values:
             return
         before = self.state
-        aliases = {n for n in RESULT_NAMES if n in seen.faulted and n not in before.names}
-        for name in aliases:
-            if name in values and seen.faulted[name] == id(values[name]):
-                root = memory.resolve(name)
-                del values[name]
-                seen.reads.update({root} if root is not None else ())
+        deleted = take_aliases(seen, values, before)
         bound = frozenset(n for n, v in values.items() if seen.faulted.get(n) != id(v))
         numbers = {n for name in values if (n := result_number(name)) is not None}
         shown = min(numbers - set(before.results), default=None)
-        deleted = {n for n in seen.faulted if n not in values and n not in aliases and n in before.names}
+        deleted |= {n for n in seen.faulted if n not in values and n in before.names}
         for name, value in values.items():
             memory.live[name] = value
         if not rules.on("R11"):

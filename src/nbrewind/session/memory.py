@@ -20,8 +20,16 @@ from nbrewind.flow import code as codes
 from nbrewind.flow.namespace import Namespace
 from nbrewind.flow.world import World
 from nbrewind.model import Root, State, Version
-from nbrewind.plan.algebra import BESIDE, component_of, expand, is_result, result_number
-from nbrewind.plan.match import RESULT_NAMES
+from nbrewind.plan.algebra import (
+    BESIDE,
+    component_of,
+    expand,
+    is_result,
+    own_results,
+    result_number,
+)
+from nbrewind.plan.match import result_mark
+from nbrewind.plan.results import RESULT_NAMES, meaning
 from nbrewind.session.keep import left_out
 from nbrewind.session.modules import get_attribute, put_attribute
 from nbrewind.store import Store
@@ -65,6 +73,10 @@ class CellReads:
         """Whether the cell looked at its place in the history (``In``, ``_i``)."""
         self.results = False
         """Whether it looked at the numbers of displayed results (``Out``, ``_5``)."""
+        self.shown = 0
+        """The execution count of the cell, once it has displayed a result."""
+        self.early = 0
+        """How many results it displayed while IPython moved its names for them on."""
         self.shims = True
         """Whether builtins may be put into the namespace for speed."""
         self.bare: set[str] = set()
@@ -159,13 +171,31 @@ class Memory:
                 lock.release()
 
     def _absent(self, name: str, seen: CellReads) -> Any:
-        if name in RESULT_NAMES:
+        if name in RESULT_NAMES and meaning(self.state, name) == "" and self._not_deleted(name):
             return self._no_result(name, seen)
         if not self.thread.quiet:
-            seen.absent.add(name)
+            self._note_absent(name, seen)
         if seen.shims and self.cell is not None and name not in seen.bare and hasattr(builtins, name):
             return self.namespace.shim(name)
         raise KeyError(name)
+
+    def _note_absent(self, name: str, seen: CellReads) -> None:
+        seen.absent.add(result_mark(self.state, name) if name in RESULT_NAMES else name)
+
+    def displayed(self, count: int) -> None:
+        """A result is about to be bound; names that IPython moves on mean something else from now on."""
+        seen, namespace = self.cell, self.namespace
+        if seen is None:
+            return
+        touched = [n for n in RESULT_NAMES if n in seen.faulted or dict.__contains__(namespace, n)]
+        if all(seen.faulted.get(name) == id(dict.get(namespace, name)) for name in touched):
+            seen.early += 1
+            for name in touched:
+                if name not in self.state.names:
+                    seen.absent.add(result_mark(self.state, name))
+                    dict.__delitem__(namespace, name)
+                    del seen.faulted[name]
+        seen.shown = count
 
     def _no_result(self, name: str, seen: CellReads) -> str:
         """IPython's ``_`` before there is a result: the empty string."""
@@ -219,10 +249,16 @@ class Memory:
         """The root behind a name of the namespace, None if it is absent."""
         if name in self.state.names or name in self.live:
             return name
-        distance = RESULT_NAMES.get(name)
-        if distance is not None and len(self.state.results) >= distance:
-            return f"_{self.state.results[-distance]}"
-        return None
+        return self._result(name) if name in RESULT_NAMES else None
+
+    def _result(self, name: str) -> Root | None:
+        """The result that one of IPython's names stands for now, the cell's own ones included."""
+        seen, state = self.cell, self.state
+        if seen is not None and seen.early and state.put is None:
+            own = [root for root in own_results(seen.shown) if dict.__contains__(self.namespace, root)]
+            known = [f"_{number}" for number in state.results if number != seen.shown] + own[: seen.early]
+            return known[-RESULT_NAMES[name]] if len(known) >= RESULT_NAMES[name] else None
+        return meaning(state, name) or None
 
     def present(self, name: str) -> bool:
         """Whether a parked name exists; a read of its presence."""
@@ -234,14 +270,15 @@ class Memory:
             if root is not None:
                 self.prefault(name)
             else:
-                seen.absent.add(name)
-        return root is not None or name in RESULT_NAMES
+                self._note_absent(name, seen)
+        return root is not None or (name in RESULT_NAMES and meaning(self.state, name) == "")
 
     def parked_names(self) -> list[str]:
         """All parked names; a read of the set of names."""
         if not self.thread.quiet and self.cell is not None:
             self.cell.iterated = self.cell.results = True
-        names = [*RESULT_NAMES, *self.names()]
+        unders = [n for n in RESULT_NAMES if meaning(self.state, n) is not None and self._not_deleted(n)]
+        names = [*unders, *self.names()]
         return [name for name in names if not dict.__contains__(self.namespace, name)]
 
     def in_order(self, names: list[str]) -> list[str]:
@@ -505,3 +542,20 @@ def same(held: Version, wanted: Version) -> bool:
         return False
     # Two values left out may be equal, and yet each shares objects with others: their cells tell them apart.
     return bool(held.image) or not left_out(wanted) or held.chain == wanted.chain
+
+
+def take_aliases(seen: CellReads, values: dict[str, Any], before: State) -> set[str]:
+    """Take IPython's own names for results out of ``values``, as reads; those of them that were deleted."""
+    deleted = set()
+    for name in RESULT_NAMES:
+        if name not in seen.faulted or name in before.names:
+            continue
+        seen.absent.add(result_mark(before, name))
+        root = meaning(before, name)
+        if root:
+            seen.reads.add(root)
+        if name not in values:
+            deleted.add(name)
+        elif id(values[name]) == seen.faulted[name]:
+            del values[name]
+    return deleted

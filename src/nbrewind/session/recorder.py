@@ -36,18 +36,11 @@ from nbrewind.model import (
     Version,
 )
 from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
-from nbrewind.plan.match import (
-    OWN_MARK,
-    PACKAGE_ITEMS,
-    RESULT_NAMES,
-    RESULT_NUMBERS,
-    names_digest,
-    numbers_digest,
-)
+from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NUMBERS, names_digest, numbers_digest
 from nbrewind.session import modules
 from nbrewind.session.history import History
 from nbrewind.session.keep import Decide, repeatable
-from nbrewind.session.memory import CellReads
+from nbrewind.session.memory import CellReads, take_aliases
 from nbrewind.session.nondeterminism import nondeterministic_names
 from nbrewind.session.observe import Observed
 from nbrewind.session.process import Process
@@ -162,14 +155,7 @@ class Recorder:
         self._take_in_outputs(files, before)
         own_result = f"_{count}"
         has_result = own_result in values
-        aliases = {name for name in RESULT_NAMES if name in cell.faulted and name not in before.names}
-        for name in aliases:
-            if name in values and id(values[name]) == cell.faulted[name]:
-                root = memory.resolve(name)
-                del values[name]
-                if root is not None:
-                    cell.reads.add(root)
-                    cell.absent.add(OWN_MARK + name)
+        deleted = take_aliases(cell, values, before)
         stored = codes.stored_names(running.code) if running.code is not None else frozenset()
         stored |= cell.stored
         bound, mutated = set(), set()
@@ -178,7 +164,7 @@ class Recorder:
                 bound.add(name)
             elif name in stored:
                 mutated.add(name)
-        deleted = {n for n in cell.faulted if n not in values and n not in aliases and n in before.names}
+        deleted |= {n for n in cell.faulted if n not in values and n in before.names}
         for name in values:
             memory.live[name] = values[name]
         libs = {"lib:" + name.partition(".")[0] for name in running.imports}
@@ -474,7 +460,8 @@ class Recorder:
         wanted = {dep for v in names.values() for dep in v.deps if dep.startswith("mod:")}
         fresh = {root for root in wanted if root not in trace.reads} | {"mod:" + name for name in new_modules}
         names.update(local_modules(fresh))
-        preview = apply_delta(before, Delta(names=names, deleted=tuple(gone), result=result), count)
+        early = running.seen.early if running.seen is not None else 0
+        preview = apply_delta(before, Delta(names, tuple(gone), result=result, early=early), count)
         classes = {root for root in preview.names if root.startswith("cls:")}
         if classes:
             unused = classes - reachable(preview)
@@ -488,6 +475,7 @@ class Recorder:
             deleted=tuple(sorted(gone)),
             files=self._files_written(files, before),
             result=result,
+            early=early,
         )
 
     @staticmethod

@@ -21,7 +21,8 @@ from nbrewind.flow.static import Uses
 from nbrewind.flow.world import World
 from nbrewind.model import Root, Version
 from nbrewind.plan.algebra import BESIDE, component_of, expand, is_result, result_number
-from nbrewind.plan.match import OWN_MARK, RESULT_NAMES, label
+from nbrewind.plan.match import label, result_mark
+from nbrewind.plan.results import RESULT_NAMES
 from nbrewind.session import modules, reach
 from nbrewind.session.livenames import IsOwn, LiveNames
 from nbrewind.session.memory import CellReads, Memory
@@ -137,11 +138,10 @@ class StaticMemory(Memory):
         own = name in self.live_dict and name not in self.live
         if name in RESULT_NAMES and name not in self.state.names:
             root = self.resolve(name)
+            seen.absent.add(result_mark(self.state, name))
             if root is None:
-                seen.absent.add(name)
                 return
             seen.reads.add(root)
-            seen.absent.add(OWN_MARK + name)
             if self.live_dict.get(name) is not self.live.get(root):
                 self._refuse(seen, f"{name} is not what the cells displayed last")
         elif name in self.state.names:
