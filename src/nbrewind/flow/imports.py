@@ -61,6 +61,8 @@ class ImportWatch:
         """Modules whose code ran since then; some packages execute their own twice when they are imported."""
         self.before_reload: Callable[[], None] = lambda: None
         """Loads what refers to the objects that are about to be replaced."""
+        self.around: tuple[Callable[[], None], Callable[[], None]] | None = None
+        """Called before a cell's import and after any, but for imports that other imports cause."""
         self.by_cell: Callable[[], bool] = lambda: True
         """Whether the import under way is a cell's doing, and not the front end's."""
         self._under_way = threading.local()
@@ -154,8 +156,11 @@ class ImportWatch:
         """Note an import that no installed module's import caused; what a helper file imports counts too."""
         installed = not is_local_module(name)
         above: list[str] = self._under_way.__dict__.setdefault("names", [])
-        if not above and self.by_cell():
+        outermost = not above
+        if outermost and self.by_cell():
             self.outer.append(name)
+            if self.around is not None:
+                self.around[0]()
         if installed:
             above.append(name)
         try:
@@ -163,6 +168,8 @@ class ImportWatch:
         finally:
             if installed:
                 above.pop()
+            if outermost and self.around is not None:
+                self.around[1]()
 
     def _by_hand(self, name: str) -> importlib.machinery.ModuleSpec | None:
         """A module that a restored cell made and put into ``sys.modules`` itself."""

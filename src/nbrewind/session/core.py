@@ -284,6 +284,7 @@ class Session:
             with self.process.suspended():
                 ambient = self.process.ambient.snapshot()
         running.ambient = ambient
+        self.process.patches.settle()
         self.process.hidden.begin(names)
         self.process.imports.begin()
         self.running, self.process.recording, self._thread = running, True, threading.get_ident()

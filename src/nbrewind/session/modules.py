@@ -29,6 +29,9 @@ _HEAP = 1 << 9
 _CLASSES: dict[str, dict[str, Any]] = {}
 """Attributes of importable classes before cells set any, by ``module:qualname``."""
 
+SET: set[type] = set()
+"""Classes of which attributes were put back for a cell that is about to run."""
+
 _LIBRARIES: dict[str, ModuleType] = {}
 """Imported modules known not to be local; thousands are loaded, and every cell asks."""
 _SEEN: dict[str, ModuleType] = {}
@@ -182,6 +185,11 @@ def prepare_attributes(names: Iterable[str]) -> None:
             prepare_classes([owner] if isinstance(owner, type) else [])
 
 
+def remember_class(name: str, first: dict[str, Any]) -> None:
+    """Take a baseline of a class (``module:qualname``) that was changed already."""
+    _CLASSES.setdefault(name, first)
+
+
 def patched_classes(packages: set[str]) -> dict[str, Any]:
     """Attributes of classes of these packages that differ from their baseline: root -> value."""
     found: dict[str, Any] = {}
@@ -254,6 +262,7 @@ def put_attribute(root: str, value: Any) -> None:
     owner, name = _owner(root)
     if isinstance(owner, type):
         prepare_classes([owner])
+        SET.add(owner)
     else:
         take_baseline(owner)
     setattr(owner, name, value)
@@ -271,6 +280,8 @@ def reset_attribute(root: str, first: Callable[[str], Any]) -> None:
     if module not in sys.modules:
         return
     owner, name = _owner(root)
+    if isinstance(owner, type):
+        SET.add(owner)
     known = _CLASSES if isinstance(owner, type) else BASELINES
     baseline = known.get(f"{module}:{path.rpartition('.')[0]}" if isinstance(owner, type) else module, {})
     if name in baseline:

@@ -31,6 +31,7 @@ from nbrewind.session.keep import Keep, check_rule
 from nbrewind.session.memory import Memory
 from nbrewind.session.observe import Observer
 from nbrewind.session.options import Options
+from nbrewind.session.patches import Patches
 from nbrewind.session.world_files import FileLayer, StartWorld
 from nbrewind.store import Store
 from nbrewind.tasks.adapter import EngineAdapter, load_adapters
@@ -75,6 +76,7 @@ class Process:
         self.layer = FileLayer(self.start, store)
         self.hidden = HiddenState()
         self.counters = Counters()
+        self.patches = Patches()
         self.entropy = Entropy(lambda: self.ambient.recording, self._is_user_frame, ABOVE_CELLS)
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []
@@ -113,6 +115,7 @@ class Process:
         self.imports.make_again = self._make_module
         self.imports.by_cell = self._importing
         self.imports.before_reload = self._load_all
+        self.imports.around = self.patches.before_import, self.patches.after_import
         self.hidden.named_modules = self._named_modules
         self.entropy.install()
         self.ambient.watch_environment(self._caused_by_user)
@@ -198,6 +201,7 @@ class Process:
         self.ambient.refresh()
         name = module.__name__
         self.counters.imported(module)
+        self.patches.imported(module)
         if self.sets_attributes_of:
             modules.prepare_classes(modules.named_classes(self.sets_attributes_of, {name}, ()))
         for item in self.ambient.items:

@@ -187,7 +187,11 @@ class Recorder:
                 touched_values[root] = memory.live[root]
         for root in self._of_reloaded(before) - deleted - touched_values.keys():
             touched_values[root] = memory.live[root]
-        attributes = self._attributes(running, read, new_modules, before)
+        packages = {root[4:] for root in read if root.startswith("lib:")}
+        packages |= {name.partition(".")[0] for name in running.imports}
+        patched = self.process.patches.changed(packages) if rules.on("R8") else set()
+        attributes = self._attributes(running, read, packages, new_modules, before)
+        attributes += sorted(patched.difference(attributes))
         around = effects(
             self.process,
             before,
@@ -201,7 +205,7 @@ class Recorder:
             touched_values,
             before=before,
             reads=cell.reads,
-            bound=frozenset(bound),
+            bound=frozenset(bound | patched),
             mutated=frozenset(mutated),
             creator=trace_key,
             record=record_id,
@@ -375,14 +379,11 @@ class Recorder:
         )
 
     def _attributes(
-        self, running: Running, read: set[Root], new_modules: set[str], before: State
+        self, running: Running, read: set[Root], packages: set[str], new_modules: set[str], before: State
     ) -> list[Root]:
         """Module attributes that the cell may have set or changed (R8)."""
         if not rules.on("R8"):
             return []
-        packages = {root[4:] for root in read if root.startswith("lib:")} | {
-            name.partition(".")[0] for name in running.imports
-        }
         wanted = {n for n in list(BASELINES) if n.partition(".")[0] in packages and n in sys.modules}
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
         # A module made by hand is a value of the notebook like any other.
