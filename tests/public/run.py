@@ -158,9 +158,10 @@ def reasons(result: Result, cells: Sequence[int]) -> list[str]:
 def main() -> int:
     """Prints a table; exit code 1 where a repeat differed from a plain run."""
     parser = argparse.ArgumentParser(prog="python -m tests.public.run", description=__doc__)
-    parser.add_argument("packages", nargs="*", default=list(sources.PACKAGES))
+    parser.add_argument("packages", nargs="*", default=list(sources.CHOSEN))
     parser.add_argument("--cache", type=Path, default=Path(".public"), help="where archives are kept")
-    parser.add_argument("--most", type=int, default=8, help="notebooks of one project")
+    parser.add_argument("--all", action="store_true", help="all notebooks of the projects, not the chosen ones")
+    parser.add_argument("--most", type=int, default=100, help="notebooks of one project")
     parser.add_argument("--only", default="", help="notebooks whose path holds this")
     parser.add_argument("--edits", type=int, default=3)
     parser.add_argument("--patience", type=float, default=40.0, help="seconds of a plain run")
@@ -171,7 +172,8 @@ def main() -> int:
     with House() as house:
         for package in options.packages:
             try:
-                found = sources.notebooks(package, options.cache.absolute())
+                names = () if options.all else sources.CHOSEN.get(package, ())
+                found = sources.notebooks(package, options.cache.absolute(), names)
             except (LookupError, OSError) as error:
                 print(f"{package}: {error}", file=sys.stderr)
                 continue

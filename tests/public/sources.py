@@ -5,11 +5,27 @@ from __future__ import annotations
 import json
 import tarfile
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-PACKAGES = ("statsmodels", "control", "emcee", "lmfit", "xarray")
-"""Projects whose source distributions were seen to hold notebooks."""
+CHOSEN: dict[str, tuple[str, ...]] = {
+    "seaborn": ("blend_palette", "dark_palette", "hls_palette", "light_palette", "mpl_palette"),
+    "hist": ("Histogram", "Stack", "Reprs", "Transform", "axestuple-setattr"),
+    "vector": ("object", "numpy", "sympy"),
+    "awkward": ("jagged-ragged-awkward-arrays",),
+    "iminuit": ("correlated_data", "generic_least_squares", "external_minimizer", "error_bands"),
+    "boost-histogram": ("SimpleExample", "xarray", "BoostHistogramHandsOn"),
+    "statsmodels": ("wls", "ols", "lowess", "quantile_regression", "robust_models_1", "deterministics")
+    + ("tsa_dates", "metaanalysis1", "chi2_fitting"),
+    "control": ("python-control_tutorial", "describing_functions", "cds110-L3_lti-systems"),
+    "lmfit": ("discuss_model_eval_uncertainty",),
+    "corner": ("custom", "sigmas"),
+    "mesa": ("0_first_model", "3_agentset"),
+    "xarray": ("weather-data",),
+    "hdbscan": ("How HDBSCAN Works", "How Soft Clustering for HDBSCAN Works"),
+}
+"""Notebooks of projects that run in seconds and without the network, by the names of their files."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +87,8 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return target
 
 
-def notebooks(package: str, folder: Path) -> list[Found]:
-    """All Python notebooks of a project that have at least three code cells."""
+def notebooks(package: str, folder: Path, names: Collection[str] = ()) -> list[Found]:
+    """All Python notebooks of a project that have at least three code cells, or those of these names."""
     archive = source_distribution(package, folder / "archives")
     root = unpacked(archive, folder / "unpacked")
     found = []
@@ -80,7 +96,7 @@ def notebooks(package: str, folder: Path) -> list[Found]:
         if ".ipynb_checkpoints" in PurePosixPath(path).parts:
             continue
         cells = code_cells(path)
-        if len(cells) >= 3:
+        if len(cells) >= 3 and (not names or path.stem in names):
             version = archive.name.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")[2]
             found.append(Found(package, version, path, tuple(cells)))
     return found
