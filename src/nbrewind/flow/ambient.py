@@ -14,7 +14,7 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -32,8 +32,19 @@ SECRET = re.compile(
 """``env:`` and names of variables whose values are never stored: secrets, and what belongs to one site."""
 
 
+EVERY_NAME = "*"
+"""Stands among the variables that a cell read where it asked which there are."""
+
+OWN_VARIABLES = ("NBREWIND_", "JPY_", "PYTEST_")
+"""How the names of variables begin that differ from kernel to kernel and are nobody's input."""
+
 _BASE, _BELOW = "\0", "\1"
 """In a stored ``sys.path``: what the process started with; a folder below the notebook's."""
+
+
+def names_of(environment: Mapping[str, str]) -> str:
+    """The names of the variables with which a kernel started, as one text."""
+    return "\n".join(sorted(name for name in environment if not name.startswith(OWN_VARIABLES)))
 
 
 def digest_of(value: Any) -> str:
@@ -259,7 +270,7 @@ class Ambient:
         Writes are noted too: one that changes nothing here does where the variable is another.
         """
         kind: Any = type(os.environ)
-        original_get, original_has = kind.__getitem__, kind.__contains__
+        original_get, original_has, original_every = kind.__getitem__, kind.__contains__, kind.__iter__
         original_set, original_delete = kind.__setitem__, kind.__delitem__
         ambient = self
 
@@ -276,6 +287,11 @@ class Ambient:
             note(mapping, name)
             return original_has(mapping, name)
 
+        def every(mapping: Any) -> Any:
+            if ambient.recording and EVERY_NAME not in ambient.env_reads and is_user():
+                ambient.env_reads[EVERY_NAME] = names_of(ambient.base_env)
+            return original_every(mapping)
+
         def setitem(mapping: Any, name: Any, value: Any) -> None:
             original_set(mapping, name, value)
             if ambient.recording and isinstance(name, str) and is_user():
@@ -286,11 +302,11 @@ class Ambient:
             if ambient.recording and isinstance(name, str) and is_user():
                 ambient.env_writes.add(name)
 
-        kind.__getitem__, kind.__contains__ = getitem, contains
+        kind.__getitem__, kind.__contains__, kind.__iter__ = getitem, contains, every
         kind.__setitem__, kind.__delitem__ = setitem, delitem
 
         def undo() -> None:
-            kind.__getitem__, kind.__contains__ = original_get, original_has
+            kind.__getitem__, kind.__contains__, kind.__iter__ = original_get, original_has, original_every
             kind.__setitem__, kind.__delitem__ = original_set, original_delete
 
         self._undo.append(undo)

@@ -89,6 +89,8 @@ class CellFiles:
         """State before the cell of every path it wrote or removed."""
         self.external: list[str] = []
         """Child processes and connections, which may have read or written unseen."""
+        self.children = False
+        """Whether it started a child process, which sees all environment variables."""
         self.changed: set[str] = set()
         """Paths that C code or a child changed."""
         self.created: set[str] = set()
@@ -371,6 +373,7 @@ class FileWatch:
                     if isinstance(item, str | bytes):
                         words += os.fsdecode(item).split()
         cell.external.append("a child process")
+        cell.children = True
         for word in words:
             path = os.path.abspath(word.strip("'\";|&<>()"))
             if os.path.isfile(path):

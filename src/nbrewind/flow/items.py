@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import decimal
 import gc
+import hashlib
 import locale
 import logging
 import random
@@ -225,6 +226,70 @@ def _gc_put(value: Any) -> None:
     gc.set_threshold(*value[1])
 
 
+_ARGUMENTS = list(sys.argv)
+"""Those with which this kernel was started: no other process has the same."""
+_ALL, _FIRST = "\0", "\1"
+"""In a stored ``sys.argv``: these, and the first of them."""
+
+
+def _arguments_get() -> Any:
+    now, start = list(sys.argv), _ARGUMENTS
+    if now[: len(start)] == start:
+        return [_ALL, *now[len(start) :]]
+    return [_FIRST, *now[1:]] if now[:1] == start[:1] else now
+
+
+def _arguments_put(value: Any) -> None:
+    marks = {_ALL: _ARGUMENTS, _FIRST: _ARGUMENTS[:1]}
+    sys.argv[:] = [*marks.get(value[0], value[:1]), *value[1:]] if value else []
+
+
+def _sklearn_get() -> Any:
+    return sys.modules["sklearn"].get_config()
+
+
+def _sklearn_put(value: Any) -> None:
+    sys.modules["sklearn"].set_config(**{k: v for k, v in value.items() if _sklearn_get().get(k, v) != v})
+
+
+def _xarray_get() -> Any:
+    return dict(sys.modules["xarray"].get_options())
+
+
+def _xarray_put(value: Any) -> None:
+    sys.modules["xarray"].set_options(**{k: v for k, v in value.items() if _xarray_get().get(k, v) != v})
+
+
+def _colours_get() -> Any:
+    """Colour maps that matplotlib has not itself."""
+    registry = sys.modules["matplotlib"].colormaps
+    return {name: registry._cmaps[name] for name in registry if name not in registry._builtin_cmaps}
+
+
+_TABLES: dict[int, tuple[Any, bytes]] = {}
+"""Colour maps by address, with their colours: registered ones do not change."""
+
+
+def _colours_mark(value: Any) -> Any:
+    found = {}
+    for name, colours in value.items():
+        known = _TABLES.get(id(colours))
+        if known is None or known[0] is not colours:
+            raw = colours(range(colours.N)).tobytes() + repr(colours.get_bad()).encode()
+            known = _TABLES[id(colours)] = colours, hashlib.blake2b(raw, digest_size=16).digest()
+        found[name] = known[1]
+    return found
+
+
+def _colours_put(value: Any) -> None:
+    registry, now = sys.modules["matplotlib"].colormaps, _colours_get()
+    for name in now.keys() - value.keys():
+        registry.unregister(name)
+    for name, colours in value.items():
+        if name not in now or _colours_mark({name: now[name]}) != _colours_mark({name: colours}):
+            registry.register(colours, name=name, force=True)
+
+
 def items() -> list[Item]:
     """All items this version knows."""
     return [
@@ -238,6 +303,12 @@ def items() -> list[Item]:
         Item("locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)),
         Item("timezone", lambda: [*time.tzname, time.timezone], lambda value: time.tzset()),
         Item("socket.timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+        Item("sys.argv", _arguments_get, _arguments_put),
+        Item("sklearn.config", _sklearn_get, _sklearn_put, "sklearn", "sklearn"),
+        Item("xarray.options", _xarray_get, _xarray_put, "xarray", "xarray"),
+        Item(
+            "matplotlib.colormaps", _colours_get, _colours_put, "matplotlib", "matplotlib", mark=_colours_mark
+        ),
         Item("pandas.options", _pandas_get, _pandas_put, "pandas", "pandas"),
         Item("matplotlib.backend", _backend_get, _backend_put, "matplotlib", "matplotlib"),
         Item(

@@ -7,7 +7,8 @@ the state itself does not know.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from nbrewind import rules
@@ -25,9 +26,15 @@ GONE_MARK = "~"
 RESULT_NUMBERS = "results"
 """Key in a trace's ambient items of cells that asked for a result by its number."""
 
+ALL_VARIABLES = "environment"
+"""Key in a trace's ambient items of cells whose child processes saw all variables that cells had set."""
+
 PACKAGE_ITEMS = {
     "decimal.flags": "decimal",
     "pandas.options": "pandas",
+    "sklearn.config": "sklearn",
+    "xarray.options": "xarray",
+    "matplotlib.colormaps": "matplotlib",
     "matplotlib.rcParams": "matplotlib",
     "matplotlib.backend": "matplotlib",
     "numpy.printoptions": "numpy",
@@ -36,6 +43,35 @@ PACKAGE_ITEMS = {
     "process:IPython magics": "IPython",
 }
 """Ambient items that only users of a package depend on."""
+
+
+_CALLS_NONE = {
+    "matplotlib": frozenset({"numpy", "scipy", "sympy"}),
+    "pandas": frozenset({"numpy", "scipy", "matplotlib", "sympy"}),
+    "sklearn": frozenset({"numpy", "scipy", "sympy", "matplotlib", "pandas", "xarray"}),
+    "xarray": frozenset({"numpy", "scipy", "sympy", "matplotlib", "sklearn", "pandas"}),
+    "numpy": frozenset[str](),
+}
+"""Package -> others that do not call it; those not named may: pandas and seaborn draw with matplotlib."""
+
+
+def concerns(key: str, reads: Collection[Root]) -> bool:
+    """Whether an ambient item may matter to a cell that read this."""
+    package = PACKAGE_ITEMS.get(key)
+    if package is None or "lib:" + package in reads:
+        return True
+    if package not in _CALLS_NONE:
+        return False
+    others = {root[4:] for root in reads if root.startswith("lib:")} - _CALLS_NONE[package]
+    return bool(others - sys.stdlib_module_names)
+
+
+def variables_digest(state: State) -> str:
+    """Digest of the environment variables that cells have set."""
+    from hashlib import blake2b
+
+    found = sorted((key, value.digest) for key, value in state.ambient.items() if key.startswith("env:"))
+    return blake2b(repr(found).encode(), digest_size=16).hexdigest()
 
 
 EVERY_CELL = "process:callbacks of every cell"
@@ -175,6 +211,8 @@ def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
     for key, digest in trace.ambient.items():
         if key == RESULT_NUMBERS:
             current = numbers_digest(state)
+        elif key == ALL_VARIABLES:
+            current = variables_digest(state)
         elif key.startswith("env:"):
             current = state.ambient[key].digest if key in state.ambient else outside.variable(key)
         else:
@@ -182,10 +220,7 @@ def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
         if current != digest:
             yield key
     for key in state.ambient:
-        if key in trace.ambient or key.startswith(("env:", "rng:")):
-            continue
-        package = PACKAGE_ITEMS.get(key)
-        if package is None or "lib:" + package in trace.reads:
+        if key not in trace.ambient and not key.startswith(("env:", "rng:")) and concerns(key, trace.reads):
             yield key
 
 

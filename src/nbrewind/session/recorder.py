@@ -17,6 +17,7 @@ from jupyter_client.jsonutil import json_default
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
+from nbrewind.flow.ambient import EVERY_NAME
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
@@ -36,7 +37,14 @@ from nbrewind.model import (
     Version,
 )
 from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
-from nbrewind.plan.match import PACKAGE_ITEMS, RESULT_NUMBERS, names_digest, numbers_digest
+from nbrewind.plan.match import (
+    ALL_VARIABLES,
+    RESULT_NUMBERS,
+    concerns,
+    names_digest,
+    numbers_digest,
+    variables_digest,
+)
 from nbrewind.session import modules
 from nbrewind.session.history import History
 from nbrewind.session.keep import Decide, repeatable
@@ -346,9 +354,10 @@ class Recorder:
         for name, value in self.ambient.env_reads.items():
             key = "env:" + name
             ambient[key] = "absent" if value is None else hash_parts(value)
+        if files.children or EVERY_NAME in self.ambient.env_reads:
+            ambient[ALL_VARIABLES] = variables_digest(before)
         for key, state in before.ambient.items():
-            package = PACKAGE_ITEMS.get(key)
-            if not key.startswith(("env:", "rng:")) and (package is None or "lib:" + package in reads):
+            if not key.startswith(("env:", "rng:")) and concerns(key, reads):
                 ambient[key] = state.digest
         ambient.update(random_reads(self.process, before, running.ambient, read, flags))
         if cell.results:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nbrewind import rules
 from nbrewind.errors import MissingObject, StoreError
+from nbrewind.flow.ambient import EVERY_NAME, names_of
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import agrees, installed_version
 from nbrewind.flow.files import _NEVER_LISTED
@@ -111,6 +112,8 @@ class StartWorld:
 
     def variable(self, key: str) -> str:
         """Digest of an environment variable at the start of this kernel."""
+        if key == "env:" + EVERY_NAME:
+            return hash_parts(names_of(self.environment))
         value = self.environment.get(key[4:])
         return "absent" if value is None else hash_parts(value)
 
