@@ -196,6 +196,7 @@ class Process:
             for cls, describe in adapter.handles().items():
                 self.memory.world.handle_types[cls] = describe
             modules.prepare_attributes(adapter.state_attributes)
+            self.patches.after_import()
 
     def _imported(self, module: Any) -> None:
         self.ambient.refresh()
