@@ -166,7 +166,8 @@ def main() -> int:
     parser.add_argument("--edits", type=int, default=3)
     parser.add_argument("--patience", type=float, default=40.0, help="seconds of a plain run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="all that is known of each notebook, after each of them")
+    parser.add_argument("--table", type=Path, help="the result as Markdown")
     options = parser.parse_args()
     rows: list[Row] = []
     with House() as house:
@@ -186,6 +187,10 @@ def main() -> int:
                 tried += row.outcome != "skipped"
                 rows.append(row)
                 print(line(row), flush=True)
+                if options.json:
+                    options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+                if options.table:
+                    options.table.write_text(table(rows))
     counts = Counter(row.outcome for row in rows)
     ran = [row for row in rows if row.outcome != "skipped"]
     cells, edited = sum(r.cells for r in ran), sum(r.edited_cells for r in ran)
@@ -194,8 +199,6 @@ def main() -> int:
         f"edited: {sum(r.edited_executed for r in ran)} of {edited} executed, "
         f"{sum(r.needless for r in ran)} of them out of the edit's reach"
     )
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return 1 if counts["wrong"] or counts["error"] else 0
 
 
@@ -209,6 +212,22 @@ def trial(house: House, found: sources.Found, options: argparse.Namespace) -> Ro
         return Row(f"{found.package}: {found.path.name}", len(found.cells), "error", str(error)[:300])
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows that ran as a table in Markdown."""
+    ran = [row for row in rows if row.outcome != "skipped"]
+    head = "| notebook | cells | unchanged: executed | edits: executed of | needless | differences |\n|---|---|---|---|---|---|"
+    lines = [
+        f"| {r.notebook.replace('.ipynb', '')} | {r.cells} | {r.unchanged_executed} "
+        f"| {r.edited_executed} of {r.edited_cells} | {r.needless} | {len(r.wrong) or r.reason or 'none'} |"
+        for r in ran
+    ]
+    sums = [sum(getattr(r, name) for r in ran) for name in ("cells", "unchanged_executed", "edited_executed")]
+    edited, needless = sum(r.edited_cells for r in ran), sum(r.needless for r in ran)
+    wrong = sum(bool(r.wrong) for r in ran)
+    total = f"| **{len(ran)}** | {sums[0]} | {sums[1]} | {sums[2]} of {edited} | {needless} | {wrong or 'none'} |"
+    return "\n".join([head, *lines, total]) + "\n"
 
 
 def line(row: Row) -> str:
