@@ -254,7 +254,7 @@ def test_file_arguments_count_by_content(notebooks: Make, tmp_path: Path) -> Non
 BASH = """
 @bash_app
 def hello(name, outputs=(), stdout=None, stderr=None):
-    return f"echo hi {name}; echo -n {name} > {outputs[0]}; echo warn >&2; echo x >> COUNTS/hello"
+    return f"echo hi {name}; echo -n {name} > {outputs[0]}; echo warn >&2; D=COUNTS; echo x >> $D/hello"
 """
 
 
@@ -277,6 +277,23 @@ def test_bash_apps_bring_their_files_back(notebooks: Make, tmp_path: Path) -> No
     assert not second.executed()
     assert {name: (tmp_path / name).read_bytes() for name in files} == contents
     assert set(files) <= second.context.cell_files()[1].keys()
+
+
+def test_files_that_a_command_names(notebooks: Make, tmp_path: Path) -> None:
+    apps = """
+    @bash_app
+    def sort(a, b):
+        return f"sort {a} >{b}"
+    """
+    source = "sort('in.txt', 'out.txt').result()\nr = open('out.txt').read()"
+    (tmp_path / "in.txt").write_text("b\na\n")
+    assert run(notebooks(), source, apps) == "a\nb\n"
+    (tmp_path / "out.txt").unlink()
+    second = notebooks()
+    assert run(second, source, apps) == "a\nb\n"
+    assert (second.last.served, second.last.run) == (1, 0)
+    (tmp_path / "in.txt").write_text("d\nc\n")
+    assert run(notebooks(), source, apps) == "c\nd\n"
 
 
 def test_streams_are_appended_to(notebooks: Make, tmp_path: Path) -> None:
@@ -318,7 +335,7 @@ def test_files_from_app_to_app(notebooks: Make, tmp_path: Path) -> None:
     apps = f"""
     @bash_app
     def make(n, outputs=()):
-        return f"seq {{n}} > {{outputs[0]}}; echo x >> {tmp_path}/counts/make"
+        return f"seq {{n}} > {{outputs[0]}}; D={tmp_path}/counts; echo x >> $D/make"
     @python_app
     def lines(inputs=()):
         mark("lines")

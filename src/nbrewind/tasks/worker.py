@@ -14,6 +14,7 @@ import inspect
 import os
 import pickle
 import random
+import re
 import resource
 import socket
 import stat
@@ -28,6 +29,7 @@ from typing import Any
 TOPIC = "nbrewind-tasks"
 MARK = "nbrewind-report"
 """Begins what a ``Returning`` gives: (mark, report, value)."""
+_WORDS = 1000
 LARGEST = 1 << 18
 """Bytes of an output file that travel with the report; larger ones are read from disk."""
 
@@ -124,6 +126,7 @@ class Seen:
         self.stamps: dict[str, Any] = {}
         self.written: dict[str, Any] = {}
         self.unsure: list[str] = []
+        self.named: dict[str, Any] = {}
         self.variables: dict[str, None] = {}
         self.printed: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
@@ -163,7 +166,18 @@ class Seen:
         if path not in self.written:
             self.unsure.append(f"it removed {path}")
 
+    def name(self, path: str) -> None:
+        """A child process may read or write the file: what it holds before is an input."""
+        if path not in self.named and path not in self.written:
+            self.named[path] = _file_state(path)
+            if self.named[path][0] == "file":
+                self.reads.setdefault(path, self.named[path])
+
     def report(self) -> dict[str, Any]:
+        for path, before in self.named.items():
+            now = _file_state(path)
+            if now[0] == "file" and now[1] != before[1]:
+                self.written.setdefault(path)
         reads: dict[str, Any] = {}
         for path, state in self.reads.items():
             if state is None:
@@ -294,9 +308,12 @@ def _removed(seen: Seen, args: Any) -> None:
 def _spawned(seen: Seen, args: Any) -> None:
     for part in [args[0], *(args[1] if isinstance(args[1], list | tuple) else [args[1]])]:
         if isinstance(part, str | bytes | os.PathLike):
-            path = _outside(seen, part)
-            if path is not None and os.path.isfile(path):
-                seen.read(path)
+            text = os.fsdecode(part)
+            # A shell's command names files among its words.
+            for word in dict.fromkeys([text, *re.split(r"[\s;|&<>()\"'=]+", text)][:_WORDS]):
+                path = _outside(seen, word) if word and "\0" not in word else None
+                if path is not None:
+                    seen.name(path)
 
 
 _EVENTS: dict[str, Callable[[Seen, Any], None]] = {
