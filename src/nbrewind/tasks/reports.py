@@ -13,6 +13,9 @@ from nbrewind.tasks.worker import MARK as REPORT
 if TYPE_CHECKING:
     from nbrewind.tasks.context import TaskContext
 
+_OF_PROCESSES = frozenset({"JPY_PARENT_PID", "JPY_SESSION_NAME", "OLDPWD", "PWD", "SHLVL", "_"})
+"""Variables that every kernel has anew; whoever starts a child process reads them with all others."""
+
 Report = dict[str, Any]
 """See ``worker.Watch.end``."""
 
@@ -57,6 +60,8 @@ def trace(context: TaskContext, reports: Iterable[Report]) -> Trace:
         for path, (kind, digest, size, mode) in report["reads"].items():
             found.files[context.files.portable(path)] = FileState(kind, digest, size, mode)
         for name in report["variables"]:
+            if name in _OF_PROCESSES or name.startswith("NBREWIND_"):
+                continue
             found.variables[name] = context.variable_digest(name)
         refused = _keep_outputs(context, report["outputs"], found.outputs)
         if refused:
