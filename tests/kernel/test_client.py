@@ -217,6 +217,8 @@ def test_requests_carry_ids_and_our_metadata_and_replies_carry_reports(
         "strict": True,
         "engine": "none",
         "env": "exact",
+        "keep": "all",
+        "keep_bytes": 0,
         "ignore": ["/out.ipynb"],
         "headless": True,
         "end_files": True,

@@ -159,7 +159,7 @@ class Observer:
 
     def _neighbours(self, walk: Walk) -> set[Root]:
         """Untouched live roots that own a node met in this walk: a new link to them."""
-        found = set(map(self.owner.get, walk.nodes))
+        found = set(filter(None, map(self.owner.get, walk.nodes)))
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
 
     def _own(self, root: Root, nodes: list[int]) -> None:

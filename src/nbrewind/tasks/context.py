@@ -298,6 +298,11 @@ class TaskContext:
         with self._lock:
             cell.keys.setdefault(key)
 
+    def drop_key(self, cell: CellTasks, key: Digest) -> None:
+        """A task of this very process cannot be logged: the record of its cell stands for what it did."""
+        with self._lock:
+            cell.keys.pop(key, None)
+
     def serve(self, entry: TaskEntry, cell: CellTasks) -> bool:
         """Count a hit and lay down its output files; False if they cannot be had."""
         try:

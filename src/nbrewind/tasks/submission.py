@@ -72,6 +72,8 @@ class Submission:
         except Exception as error:  # noqa: BLE001 - what cannot be logged runs again; the result is unharmed
             refusal = f"{type(error).__name__}: {error}"
         if refusal:
+            if report["inside"]:
+                self.context.drop_key(self.cell, ticket.key)
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
         return value
 
