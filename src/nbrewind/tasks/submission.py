@@ -72,8 +72,9 @@ class Submission:
         except Exception as error:  # noqa: BLE001 - what cannot be logged runs again; the result is unharmed
             refusal = f"{type(error).__name__}: {error}"
         if refusal:
-            if report["inside"]:
+            if report["inside"]:  # the record of the cell holds what it did, like that of any other code
                 self.context.drop_key(self.cell, ticket.key)
+                return value
             self.cell.notes.setdefault(f"the result of task {self.name} is not stored: {refusal}")
         return value
 
@@ -147,11 +148,13 @@ def begin(
     declared_inputs: Sequence[str] = (),
     pure: bool = False,
     unsure: bool = False,
+    here: bool = False,
 ) -> Submission:
     """Decide about one task, just before the engine would get it.
 
     ``options`` is what else changes the result; ``unsure`` says that it is not known what
-    the task will find where it runs, so that it may not be served or stored.
+    the task will find where it runs, so that it may not be served or stored; ``here`` that
+    it runs in this process, where a task that cannot be logged is no more than code of its cell.
     """
     task = Submission(context, func, engine)
     try:
@@ -160,7 +163,8 @@ def begin(
                 func, args, kwargs, options=options, declared_inputs=declared_inputs
             )
     except NotStorable as error:
-        task.cell.notes.setdefault(f"task {task.name} just runs: {error}")
+        if not here:
+            task.cell.notes.setdefault(f"task {task.name} just runs: {error}")
     if task.identity is None:
         context.count_run(task.cell)
         return task

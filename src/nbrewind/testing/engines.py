@@ -285,10 +285,10 @@ class EngineConformance:
         assert self.ran == {"write": 1, "read": 1}
 
     def test_variables_of_the_environment(self) -> None:
-        source = "r = result(submit(variable, 'NBREWIND_CONFORMANCE'))"
-        os.environ["NBREWIND_CONFORMANCE"] = "1"
+        source = "r = result(submit(variable, 'CONFORMANCE_OF_TASKS'))"
+        os.environ["CONFORMANCE_OF_TASKS"] = "1"
         assert self.unchanged(source) in ("1", None)
-        os.environ["NBREWIND_CONFORMANCE"] = "2"
+        os.environ["CONFORMANCE_OF_TASKS"] = "2"
         value = self.life(source)
         assert self.ran == {"variable": 1}
         assert value == self.life(source, serve=False), "as the engine gives it without a log"

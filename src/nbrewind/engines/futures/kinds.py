@@ -27,7 +27,9 @@ class Kind:
 
     def __init__(self, executor: Any, context: TaskContext) -> None:
         self._context = context
-        self._setup = (*_place(executor), *_setup(executor))
+        place = _place(executor)
+        self._here = bool(place)
+        self._setup = (*place, *_setup(executor))
         self._by_name = _start_method(executor)
         self.sends_chunks = hasattr(executor, "_max_workers") and not hasattr(executor, "_threads")
         """Whether ``map`` of the executor heeds ``chunksize``: thread pools do not."""
@@ -40,7 +42,7 @@ class Kind:
         if self._by_name in ("spawn", "forkserver"):
             options.append(module_digest(str(getattr(func, "__module__", ""))))
         known = self._by_name != "fork" or self._same_since_start(func, frame)
-        return {"options": options or None, "unsure": not known}
+        return {"options": options or None, "unsure": not known, "here": self._here}
 
     def _same_since_start(self, func: Any, frame: FrameType) -> bool:
         func = getattr(func, "func", func)

@@ -130,7 +130,7 @@ class _Run:
         backend = self.parallel._backend
         jobs = self.parallel._effective_n_jobs()
         if jobs == 1 or getattr(backend, "supports_sharedmem", False):
-            return {"options": "here"}
+            return {"options": "here", "here": True}
         forked = isinstance(backend, joblib_parallel.MultiprocessingBackend)
         # Workers that were forked earlier have the notebook as it was then.
         return {"unsure": forked and bool(self.parallel._managed_backend)}
