@@ -504,6 +504,8 @@ FORMS = [
     (named("weakref.WeakValueDictionary", "weakref.WeakKeyDictionary"), Walk.weak_mapping),
     (named("weakref.finalize"), lambda w, o: ["finalize", o.alive]),
     (named("_asyncio.Task", "_asyncio.Future", "asyncio.tasks.Task", "asyncio.futures.Future"), Walk.future),
+    # What an executor gives is of a subclass here (docs/engines.md, "Known limits").
+    (named("concurrent.futures._base.Future"), Walk.future),
     (
         lambda o: (
             hasattr(type(o), "readable")
