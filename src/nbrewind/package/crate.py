@@ -26,7 +26,8 @@ _PROFILES = (
     ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 )
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
-_KERNEL = "https://pypi.org/project/nbrewind/"
+_KERNEL = "https://arxiv.org/abs/2603.26965"
+"""The paper of the system: validators ask for a page of the software."""
 _PYTHON = "https://www.python.org/"
 _TYPES = {
     ".ipynb": "application/x-ipynb+json",
