@@ -165,8 +165,8 @@ class Life:
             )
             for i, cell in enumerate(request["cells"])
         ]
-        if self.mode != "plain":
-            await self.execute("%rewind finish", silent=True)
+        # Plain kernels get a request too: tasks of the notebook run while the loop waits for the next one.
+        await self.execute("" if self.mode == "plain" else "%rewind finish", silent=True)
         for library in request["seeded"]:
             # Random states come back with their library, at the latest when it is asked for.
             await self.execute("", history=False, expressions={"e": f"__import__({library!r}) and None"})

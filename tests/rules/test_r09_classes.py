@@ -216,3 +216,8 @@ def test_an_ordered_dict_has_an_order_of_its_own(lab: Lab) -> None:
         execute=[2],
         expect=["z==(['b','a'],['b','a'])"],
     )
+
+
+def test_what_a_class_got_later_comes_after_its_slots(lab: Lab) -> None:
+    made = "class P:\n    __slots__ = ('n', 'm')\n    def hi(s): return 1\nP.later = 2"
+    lab.check(Notebook([made, "w=1"]), {1: "w=[n for n in vars(P) if n[0] != '_']"}, skip=[0])

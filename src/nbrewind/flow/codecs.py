@@ -24,7 +24,7 @@ _OWN = tuple(
     EntryPoint(module, f"nbrewind.values.codecs.{value}", GROUP)
     for module, value in {
         "PIL": "pil:Image",
-        "builtins": "iterators:InProgress",
+        "builtins": "iterators:codecs",
         "dataclasses": "dataclasses:Mark",
         "joblib": "joblib:Settings",
         "networkx": "networkx:Graph",

@@ -18,6 +18,7 @@ import pickle
 import sys
 import types
 import weakref
+from collections.abc import Sequence
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
@@ -269,9 +270,26 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
         if not in_order and name in cls.__dict__ and name not in ("__doc__", "__module__", "__hash__"):
             type.__delattr__(cls, name)
         type.__setattr__(cls, name, value)
+    _in_order(cls, state.get("order", ()))
     cls.__qualname__ = state["qualname"]
     if state["abstract"] is not None:
         cls.__abstractmethods__ = frozenset(state["abstract"])  # type: ignore[attr-defined]
+
+
+_FIXED = frozenset({"__doc__", "__module__", "__hash__", "__slots__"})
+"""Entries of classes that stay where they are: deleting them changes more than their place."""
+
+
+def _in_order(cls: type, order: Sequence[str]) -> None:
+    """Give entries their places: slots come after the body of the class, and before what it got later."""
+    wanted = [name for name in order if name not in _FIXED and name in cls.__dict__]
+    known = set(wanted)
+    if [name for name in cls.__dict__ if name in known] == wanted:
+        return
+    for name in wanted:
+        value = cls.__dict__[name]
+        type.__delattr__(cls, name)
+        type.__setattr__(cls, name, value)
 
 
 def make_enum(

@@ -274,6 +274,7 @@ def _class_body(cls: type, root: str) -> Any:
         "items": items,
         "qualname": cls.__qualname__,
         "slots": slots,
+        "order": [name for name in cls.__dict__ if name in named or name in slots],
         "noise": sorted(walks.CLASS_NOISE),
         "abstract": None if abstract is None else sorted(abstract),
     }

@@ -1,11 +1,11 @@
-"""Iterators over dicts and sets: pickle makes them iterators over a list of what is left, another thing."""
+"""Iterators that pickle makes another thing: over dicts and sets, and groups of ``itertools.groupby``."""
 
 from __future__ import annotations
 
 import gc
 import operator
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from nbrewind.flow.codecs import Codec
@@ -55,6 +55,20 @@ class InProgress(Codec):
         for _ in range(taken):
             next(made, None)
         return made
+
+
+class Group(Codec):
+    """A group takes its elements from the ``groupby`` that gave it, which no reduction tells of."""
+
+    name = "itertools.group"
+    types = (type(next(groupby("a"))[1]),)
+
+    def cannot_store(self, value: Any) -> str:
+        """Always: pickle makes it an iterator of another type, or lets it go its own way."""
+        return "a group of itertools.groupby belongs to its iterator"
+
+
+codecs = (InProgress, Group)
 
 
 def _what(value: Any) -> Any:
