@@ -306,3 +306,12 @@ def test_a_number_that_a_helpers_own_function_changes(lab: Lab) -> None:
     )
     lab.check(notebook, {3: "z=hh.bump()"}, skip=[0, 1, 2], execute=[3], expect=["z==3"])
     lab.check(notebook, {1: "a=0"}, skip=[0, 3], execute=[1, 2], expect=["b==1"])
+
+
+def test_a_reload_that_found_no_file_finds_none_again(lab: Lab) -> None:
+    """A failed reload takes the module's spec away: such a module looks like one that was made by hand."""
+    notebook = Notebook(
+        ["import importlib, helper", "helper.SCALE = 4", "%cd -q sub", "importlib.reload(helper);", "w = 1"],
+        {"helper.py": "SCALE = 1\n", "sub/x.txt": ""},
+    )
+    lab.check(notebook, {4: "w = helper.SCALE"}, insert={3: "importlib.reload(helper);"})

@@ -107,7 +107,8 @@ class ImportWatch:
                 if spec is not None:
                     break
             else:
-                return self._by_hand(fullname)
+                # Only `reload` names a target: it looks for a file, and there is none.
+                return self._by_hand(fullname) if target is None else None
         finally:
             self._finding.discard(fullname)
         loader: Any = spec.loader
