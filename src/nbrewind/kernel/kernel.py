@@ -174,7 +174,10 @@ class RewindKernel(IPythonKernel):
         if not recorded:
             if empty and not silent:
                 REPORT.set(CellReport(int(meta.get("index", -1)), cell_id or "", "skipped", "empty"))
-            return await self._unrecorded(code, plain)
+            reply = await self._unrecorded(code, plain)
+            if empty and user_expressions and self.shell is not None and await self.rewind.go_on():
+                reply["user_expressions"] = self.shell.user_expressions(user_expressions)
+            return reply
         with self._cell_lock, self.interrupts.held():
             try:
                 self.rewind.start_over = ()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -95,6 +96,10 @@ class Session:
         """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
         self.forced = False
         self.unrecorded: list[str] = []
+        self._begun: set[asyncio.Task[Any]] | None = None
+        """Tasks that there were before a look between cells had others begin."""
+        self._asked: dict[Root, None] = {}
+        """What such a look could not have, since the loop has to run for it."""
         self._said: set[tuple[str, str]] = set()
         self._told: set[str] = set()
 
@@ -471,16 +476,41 @@ class Session:
                 with contextlib.suppress(StopIteration):
                     self.rebuild(root).send(None)
                 if not beside.pending() <= tasks:
-                    raise beside.StillBound
+                    if self.running is not None:
+                        raise beside.StillBound
+                    self._begun = tasks
         except beside.StillBound:
             for made in self.memory.live.keys() - before:
                 self.memory.drop(made)
             self.start_over = producers(self, root)
+            if self.running is None:
+                self._asked[root] = None
             raise RecomputeFailed(
                 f"{root} belongs to the event loop, and has to be rebuilt by running cells again that begin "
                 "tasks or wait, which is not possible inside a running cell. Name "
                 f"{root} in the cell itself, or run its cells first."
             ) from None
+
+    async def go_on(self) -> bool:
+        """After a look at values between cells: rebuild what it could not have at once, as the loop can now.
+
+        True if another look will see more.
+        """
+        asked, self._asked = self._asked, {}
+        before, self._begun = self._begun, None
+        if before is None and not asked:
+            return False
+        before = beside.pending() if before is None else before
+        try:
+            for root in asked:
+                if root in self.state.names and not self.memory.is_live(root):
+                    await self.rebuild(root)
+        except RecomputeFailed:
+            return False  # the first look has told of it
+        await beside.turn(before)
+        if asked:
+            self.start_over = ()
+        return True
 
     async def _rebuild_needed(self, code: CodeType | None) -> None:
         """Rebuild opaque values that the cell's static closure names, before it starts."""
