@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import textwrap
 from typing import Any
 
@@ -47,27 +47,22 @@ class TestConformance(EngineConformance):
     start = START + WAYS
     stop = STOP
     wide = 60
-    # Every task runs in a folder of its own, whose name is another each time.
-    test_the_working_folder = None
-    # Takes a thousand tasks, which are a thousand new Pythons here.
-    test_three_of_many_changed = None
 
-    def test_a_local_module(self) -> None:
-        """Never the old body; the import lists the folder, in which the manager keeps its logs: it runs again."""
-        module = self.folder / "conformance_helper.py"
-        sys.path.insert(0, str(self.folder))
-        try:
-            for body in ("1", "1", "2"):
-                module.write_text(f"def value():\n    return {body}\n")
-                sys.modules.pop("conformance_helper", None)
-                assert self.life(f"r = result(submit(imports, {str(self.folder)!r}))") == int(body)
-        finally:
-            sys.path.remove(str(self.folder))
-            sys.modules.pop("conformance_helper", None)
+    def test_the_working_folder(self) -> None:
+        """Every task runs in a folder of its own: the notebook's is none of its inputs, served or not."""
+        (self.folder / "in.txt").write_text("1")
+        source = "try:\n    r = result(submit(read, 'in.txt'))\nexcept Exception:\n    r = 'none'"
+        for name in ("a", "b"):
+            (self.folder / name).mkdir()
+            (self.folder / name / "in.txt").write_text(name)
+            os.chdir(self.folder / name)
+            assert self.life(source) == self.life(source, serve=False) == "none"
 
     @pytest.fixture(autouse=True)
     def _here(self, _desk: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(self.folder)
+        # The manager keeps its logs where it starts; modules are imported from a folder that nobody else fills.
+        (self.folder / "manager").mkdir()
+        monkeypatch.chdir(self.folder / "manager")
 
 
 @pytest.mark.usefixtures("_desk")
@@ -110,6 +105,20 @@ class TestVine(TestConformance):
         for _ in range(2):
             self.vine(source)
         assert out.read_text() == "x\nx\n"
+
+    def test_a_listing_of_its_own_folder_follows_what_is_declared(self) -> None:
+        (self.folder / "data.txt").write_text("1")
+        source = f"""
+        t = vine.PythonTask(listed, ".")
+        t.add_input(m.declare_file({str(self.folder / "data.txt")!r}), NAME)
+        m.submit(t)
+        while m.wait(5) is None: pass
+        r = NAME in t.output
+        """
+        functions = "def listed(path):\n    import os\n    mark('listed')\n    return os.listdir(path)\n"
+        for name, runs in (("one", 1), ("one", 0), ("two", 1)):
+            assert self.vine(source.replace("NAME", repr(name)), functions) is True
+            assert self.ran["listed"] == runs
 
     def test_variables_and_commands_count(self) -> None:
         source = """

@@ -224,7 +224,7 @@ def _path(value: Any) -> str | None:
 
 def _outside(seen: Seen, value: Any) -> str | None:
     path = _path(value)
-    return None if path is not None and seen.sandbox and path.startswith(seen.sandbox) else path
+    return None if path is not None and seen.sandbox and f"{path}/".startswith(seen.sandbox) else path
 
 
 def _hook(event: str, args: Any) -> None:
