@@ -5,8 +5,6 @@ A future is described by the task that made it and comes back finished, from the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from nbrewind.engines.parsl import hooks, lazy, recipes
@@ -22,26 +20,7 @@ from nbrewind.engines.parsl.parsllib import (
 )
 from nbrewind.errors import MissingObject, NotStorable
 from nbrewind.tasks.context import CellTasks, TaskContext
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """How objects of one type are described and made again."""
-
-    kind: str
-    describe: Callable[[Any], dict[str, Any] | None]
-    """A JSON-able recipe; None where there is none, which makes the object opaque."""
-    rebuild: Callable[[dict[str, Any]], Any]
-    """The object again, nothing started; NotStorable if that is impossible here."""
-    version: Callable[[Any], str | None] | None = None
-    """What the object counts as in a digest; None: the identity of its creating call."""
-    closed: Callable[[Any], bool] | None = None
-    """Whether the object was closed: then it comes back closed, and nothing starts for it."""
-
-    def __call__(self, obj: Any) -> tuple[str, dict[str, Any]] | None:
-        """``(kind, recipe)`` of an object, None where it has no recipe."""
-        recipe = self.describe(obj)
-        return None if recipe is None else (self.kind, recipe)
+from nbrewind.tasks.handles import Handle
 
 
 def handles() -> dict[type, Any]:
