@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbrewind.flow import columns
-from nbrewind.flow.digest import Walk, content_digest, deep
+from nbrewind.flow.digest import Walk, content_digest
+from nbrewind.flow.room import deep
 from nbrewind.session.memory import Memory
 from nbrewind.store import Store
 from nbrewind.values import images, parts

@@ -15,13 +15,14 @@ import io
 import linecache
 import sys
 import tokenize
-import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
 from blake3 import blake3
+
+from nbrewind.flow.room import unwarned
 
 POSITION_NAMES = frozenset(
     {
@@ -278,20 +279,12 @@ def _unit(text: str) -> CodeType | None:
 
     manager: Any = inputtransformer2
     for transform in (str, manager.TransformerManager().transform_cell):
-        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), quiet():
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), unwarned():
             unit: CodeType = compile(
                 transform(text), "<text>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
             )
             return unit
     return None
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Looking at code must not warn of it: running it does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def operations(code: CodeType) -> Iterator[dis.Instruction]:

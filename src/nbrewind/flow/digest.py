@@ -14,10 +14,8 @@ import enum
 import gc
 import struct
 import sys
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -36,10 +34,9 @@ from nbrewind.flow import code as codes
 from nbrewind.flow import codecs, columns, losses
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
+from nbrewind.flow.room import deep, unwarned
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import Digest, Root
-
-RECURSION = 200_000
 
 
 class World(Protocol):
@@ -224,17 +221,6 @@ _ATOMS = frozenset(
 )
 
 Handler = Callable[[Walk, Any], None]
-
-
-@contextmanager
-def deep() -> Iterator[None]:
-    """Room for deep values: the recursion limit is needed high and is ambient state too."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, RECURSION))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def content_digest(value: Any) -> Digest:
@@ -644,8 +630,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
     if not walk.number(obj):
         return
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with unwarned():
             value = reduction(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
         walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({short(error)})")

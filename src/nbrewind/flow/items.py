@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nbrewind.flow import room
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -295,7 +297,7 @@ def items() -> list[Item]:
     return [
         Item("decimal", _decimal_get, _decimal_put),
         Item("decimal.flags", _decimal_flags_get, _decimal_flags_put),
-        Item("recursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
+        Item("recursionlimit", room.limit, room.set_limit),
         Item("switchinterval", sys.getswitchinterval, sys.setswitchinterval),
         Item("logging", _logging_get, _logging_put),
         Item("warnings", _warnings_get, _warnings_put),

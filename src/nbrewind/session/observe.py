@@ -14,8 +14,9 @@ from nbrewind import rules
 from nbrewind.errors import LeftOut, NotStorable
 from nbrewind.flow import lending
 from nbrewind.flow.code import hash_parts
-from nbrewind.flow.digest import Walk, class_content, deep
+from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
+from nbrewind.flow.room import deep
 from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
 from nbrewind.session.keep import Decide, left_out

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from nbrewind.flow import static
-from nbrewind.flow.digest import Walk, class_content, deep, seed_pinned
+from nbrewind.flow.digest import Walk, class_content, seed_pinned
 from nbrewind.flow.namespace import Namespace
+from nbrewind.flow.room import deep
 from nbrewind.flow.static import Uses
 from nbrewind.flow.world import World
 from nbrewind.model import Root, Version

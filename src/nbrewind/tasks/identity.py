@@ -8,7 +8,7 @@ from typing import Any
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_bytes
-from nbrewind.flow.digest import deep
+from nbrewind.flow.room import with_room
 from nbrewind.model import Digest
 from nbrewind.tasks.walk import ABSENT, Leaf, TaskWalk, Witnesses, global_value, walked
 
@@ -80,20 +80,26 @@ class Values:
         Raises:
             NotStorable: one has no content.
         """
-        walk = TaskWalk(leaves)
-        places: list[tuple[str, int]] = []
-        shown: dict[str, str] = {}
-        args, kwargs = arguments
-        with deep():
-            for number, value in enumerate(args):
-                cls._add(walk, f"argument {number}", value, places, shown)
-            for name, value in kwargs.items():
-                walk.text(b"k", name)
-                cls._add(walk, f"keyword {name}", value, places, shown)
+        walk, places, shown = with_room(lambda: cls._walk(arguments, leaves))
         if walk.opaque or walk.derived:
             raise NotStorable(next(iter(walk.opaque), "its content cannot be compared"))
         buffer = bytes(walk.buf)
         return cls(hash_bytes(buffer), walk.user, set(walk.nodes) - walk.named, buffer, places, shown)
+
+    @classmethod
+    def _walk(
+        cls, arguments: Arguments, leaves: Mapping[type, Leaf]
+    ) -> tuple[TaskWalk, list[tuple[str, int]], dict[str, str]]:
+        walk = TaskWalk(leaves)
+        places: list[tuple[str, int]] = []
+        shown: dict[str, str] = {}
+        args, kwargs = arguments
+        for number, value in enumerate(args):
+            cls._add(walk, f"argument {number}", value, places, shown)
+        for name, value in kwargs.items():
+            walk.text(b"k", name)
+            cls._add(walk, f"keyword {name}", value, places, shown)
+        return walk, places, shown
 
     @staticmethod
     def _add(

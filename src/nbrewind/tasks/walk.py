@@ -19,6 +19,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import digest as flow_digest
 from nbrewind.flow.names import is_library_path, is_local_module, package_of, reference
+from nbrewind.flow.room import with_room
 from nbrewind.model import Digest
 from nbrewind.tasks.modules import imported_names, module_digest, package_version
 
@@ -337,9 +338,13 @@ def walked(
     Raises:
         NotStorable: part of it has no content that could be compared.
     """
-    walk = TaskWalk(leaves, bindings)
-    with flow_digest.deep():
+
+    def whole() -> TaskWalk:
+        walk = TaskWalk(leaves, bindings)
         walk.visit(value)
+        return walk
+
+    walk = with_room(whole)
     if walk.opaque or walk.derived:
         raise NotStorable(next(iter(walk.opaque), "its content cannot be compared"))
     return walk

@@ -13,7 +13,8 @@ from typing import Any
 from blake3 import blake3
 
 from nbrewind.errors import MissingObject, NotStorable
-from nbrewind.flow.digest import Walk, deep
+from nbrewind.flow.digest import Walk
+from nbrewind.flow.room import deep
 from nbrewind.values import images
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from nbrewind.errors import LeftOut, MissingObject, NotStorable
 from nbrewind.flow.buffers import blocks
-from nbrewind.flow.digest import deep
+from nbrewind.flow.room import deep
 from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.parts import Stored

@@ -14,7 +14,6 @@ import marshal
 import pickle
 import sys
 import types
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from nbrewind.flow import codecs, columns, kinds
 from nbrewind.flow import digest as walks
 from nbrewind.flow.names import is_own_class, reference, shared_generator
 from nbrewind.flow.namespace import MainModule
+from nbrewind.flow.room import deep, unwarned
 from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.parts import Columns, Part, Parts, Stored, by_column
@@ -86,8 +86,7 @@ def dump(roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = Non
     pickler.dispatch_table = _library_reducers()
     pickler.parts, pickler.stored = parts, stored
     try:
-        with warnings.catch_warnings(), walks.deep():
-            warnings.simplefilter("ignore")
+        with unwarned(), deep():
             pickler.dump(dict(roots))
     except NotStorable:
         raise

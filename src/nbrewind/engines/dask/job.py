@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import uuid
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,12 @@ def dep_size(runtime: Runtime, item: Item) -> int:
 
 @contextlib.contextmanager
 def _room(extra: int) -> Iterator[None]:
-    """Served values inside a graph are ours, not the user's: no warning about its size."""
-    with warnings.catch_warnings():
-        if extra:
-            warnings.filterwarnings("ignore", message="Sending large graph")
+    """Served values inside a graph are ours, not the user's: no warning about its size.
+
+    By the engine's own setting: the filters of warnings belong to the cell that runs meanwhile.
+    """
+    if not extra:
+        yield
+        return
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": sys.maxsize}):
         yield
