@@ -90,10 +90,12 @@ class Session:
         """Runs a cell's source in the shell without output or history (recomputation)."""
         self.compile_flags: Callable[[], int] = lambda: 0
         self.start_over: tuple[int, ...] = ()
+        """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
+        self.horizon: int | None = None
+        """Place on the branch of the cell that runs again now: what it needs, cells before it made."""
         self.explain = Explainer(self.store, self.history.previous, self.history)
         self.tags: frozenset[str] = frozenset()
         """Tags of the present cell."""
-        """Cells to force when a headless run starts over, after a recomputation failed (R5)."""
         self.forced = False
         self.unrecorded: list[str] = []
         self._begun: set[asyncio.Task[Any]] | None = None

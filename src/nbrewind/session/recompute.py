@@ -34,7 +34,7 @@ def asynchronous(session: Session, root: Root) -> bool:
     """
     codes = (
         prepare.compiled(session.transform(record.source), session.compile_flags())
-        for _, record, _ in _steps(session, root)
+        for _, (_, record, _) in _steps(session, root)
     )
     return any(code is not None and code.co_flags & inspect.CO_COROUTINE for code in codes)
 
@@ -42,7 +42,7 @@ def asynchronous(session: Session, root: Root) -> bool:
 def producers(session: Session, root: Root) -> tuple[int, ...]:
     """Indices of the cells that have to run again for ``root``, as far as they are known."""
     try:
-        return tuple(commit.index for commit, _, _ in _steps(session, root) if commit.index >= 0)
+        return tuple(commit.index for _, (commit, _, _) in _steps(session, root) if commit.index >= 0)
     except RecomputeFailed:
         return ()
 
@@ -56,6 +56,7 @@ async def recompute(session: Session, root: Root) -> None:
     steps = _steps(session, root)
     memory, process = session.memory, session.process
     state, cell, running = session.state, memory.cell, session.running
+    horizon = session.horizon
     quiet, memory.thread.quiet = memory.thread.quiet, 0
     inside = dict(memory.user_values())
     shims = set(memory.namespace.shims)
@@ -79,10 +80,12 @@ async def recompute(session: Session, root: Root) -> None:
     # Threads of an engine may need a name while its cells run again here.
     lock, memory.lock = memory.lock, threading.RLock()
     try:
-        for commit, record, before in steps:
+        for place, (commit, record, before) in steps:
+            session.horizon = place
             await _run_again(session, commit, record, before)
     finally:
         memory.lock = lock
+        session.horizon = horizon
         rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
         memory.cell, session.running = cell, running
         memory.state = state
@@ -115,20 +118,20 @@ async def recompute(session: Session, root: Root) -> None:
             for key, value in ambient.items():
                 process.ambient.put(key, value)
         aside.close()
-    for _, record, _ in steps:
+    for _, (_, record, _) in steps:
         if session.report is not None:
             session.report.recomputed.append(record.id)
 
 
-def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
-    """The commits of the branch that made and touched the value, and for opaque inputs theirs.
+def _steps(session: Session, root: Root) -> list[tuple[int, tuple[Commit, Record, State]]]:
+    """The commits of the branch that made and touched the value, and for opaque inputs theirs, by place.
 
     A record may be on the branch more than once: the last place that fits the order of the chain is meant.
     """
     version = session.state.names[root]
     commits = session.history.commits
     wanted: set[int] = set()
-    queue = [(version.chain, len(commits))]
+    queue = [(version.chain, len(commits) if session.horizon is None else session.horizon)]
     while queue:
         chain, end = queue.pop()
         for one in reversed(chain):
@@ -157,7 +160,7 @@ def _steps(session: Session, root: Root) -> list[tuple[Commit, Record, State]]:
         raise RecomputeFailed(
             f"{root} cannot be restored ({version.opaque}) and no cell is known to have made it."
         )
-    return [commits[place] for place in sorted(wanted)]
+    return [(place, commits[place]) for place in sorted(wanted)]
 
 
 def _last_place(session: Session, record: str, end: int) -> int | None:
