@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from nbrewind.flow import codecs
+from nbrewind.flow.dicts import any_held_elsewhere
 from nbrewind.model import Digest
 
 if TYPE_CHECKING:
@@ -206,7 +207,11 @@ def _instances(walk: Walk, cls: type, values: list[Any]) -> bool:
     if walk.world is not None and walk.world.has_handles(cls):
         return _one_by_one(walk, values)
     attributes: list[dict[str, Any]] = list(map(attrgetter("__dict__"), values))
-    if not {str}.issuperset(map(type, chain.from_iterable(attributes))) or not _numbered(walk, values):
+    if (
+        not {str}.issuperset(map(type, chain.from_iterable(attributes)))
+        or any_held_elsewhere(attributes)
+        or not _numbered(walk, values)
+    ):
         return _one_by_one(walk, values)
     walk.buf += b"o"
     walk.visit(cls)

@@ -32,6 +32,7 @@ from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs, columns, losses
+from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.room import deep, unwarned
@@ -417,18 +418,23 @@ def _function(walk: Walk, obj: FunctionType) -> None:
     walk.text(b"n", obj.__name__)
     walk.visit(obj.__module__)
     walk.visit(obj.__defaults__)
-    _optional_dict(walk, obj.__kwdefaults__)
+    attributes(walk, obj.__kwdefaults__)
     walk.visit(obj.__closure__ or ())
-    _optional_dict(walk, obj.__dict__)
-    _optional_dict(walk, obj.__annotations__)
+    attributes(walk, obj.__dict__)
+    attributes(walk, obj.__annotations__)
     walk.visit(obj.__doc__)
     if not (walk.world is not None and walk.world.is_namespace(obj.__globals__)):
         walk.text(b"g", str(obj.__globals__.get("__name__")))
         walk._function_deps(obj)
 
 
-def _optional_dict(walk: Walk, mapping: dict[str, Any] | None) -> None:
-    _pairs(walk, b"{", mapping or {})
+def attributes(walk: Walk, mapping: dict[str, Any] | None) -> None:
+    """Add the dict of an object: a part of it, unless something else refers to the dict too."""
+    if mapping is not None and held_elsewhere(mapping):
+        walk.buf += b"&"
+        walk.visit(mapping)
+    else:
+        _pairs(walk, b"{", mapping or {})
 
 
 def _builtin(walk: Walk, obj: BuiltinFunctionType) -> None:
@@ -622,24 +628,34 @@ def reduction(obj: Any) -> Any:
 
 def _reduced(walk: Walk, obj: Any) -> None:
     """Any other object: what its own reduce says, as pickle would store it."""
+    reduced(walk, obj)
+
+
+def reduced(walk: Walk, obj: Any) -> bool:
+    """As ``_reduced``; False where the object's own reduce told no state, as types written in C often do."""
     if walk.world is not None:
         handle = walk.world.handle(obj)
         if handle is not None:
             walk.handle(obj, handle)
-            return
+            return True
     if not walk.number(obj):
-        return
+        return True
     try:
         with unwarned():
             value = reduction(obj)
     except Exception as error:  # noqa: BLE001 - user code may raise anything; the reason is reported
         walk.opaque.setdefault(f"a {type(obj).__name__} cannot be stored ({short(error)})")
         walk.reach(obj)
-        return
-    walk.keep.append(value)
+        return True
     if isinstance(value, str):
         walk.text(b"@", f"{type(obj).__module__}:{value}")
-        return
+        return True
+    if len(value) > 2 and value[2] is (obj.__dict__ if type(obj).__dictoffset__ else value):
+        # Its dict stays as long as it does, and must not seem to have another holder.
+        walk.keep.append(value[:2])
+        walk.keep.append(value[3:])
+    else:
+        walk.keep.append(value)
     if walk.world is not None and losses.suspect(type(obj)):
         value = (*value[:3], *(None if part is None else list(part) for part in value[3:5]), *value[5:])
         walk.keep.append(value)
@@ -659,6 +675,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
             walk.buf += b"%d:" % len(listed)
             for item in listed:
                 walk.visit(item)
+    return state is not None
 
 
 def short(error: BaseException) -> str:

@@ -354,7 +354,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(type(obj))
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
-        walks._pairs(walk, b"{", getattr(obj, "__dict__", None) or {})
+        walks.attributes(walk, getattr(obj, "__dict__", None))
         _slots(walk, obj)
     writeable = bool(obj.flags.writeable)
     if obj is root and exporter is None and plain_root:
@@ -443,6 +443,11 @@ def foreign_base(cls: type) -> bool:
     return False
 
 
+def foreign_parent(cls: type) -> type:
+    """The first class above a notebook's class that is none of the notebook's."""
+    return next(parent for parent in cls.__mro__ if not is_instance_kind(parent))
+
+
 def slot_values(obj: Any) -> dict[str, Any]:
     """Values held in the ``__slots__`` of an instance, by attribute name."""
     found: dict[str, Any] = {}
@@ -475,7 +480,9 @@ def instance(walk: walks.Walk, obj: Any) -> None:
             return
     if foreign_base(cls):
         walk.visit(cls)
-        walks._reduced(walk, obj)
+        if not walks.reduced(walk, obj):
+            walks.attributes(walk, getattr(obj, "__dict__", None))
+            _slots(walk, obj)
         return
     if not walk.number(obj):
         return
@@ -503,8 +510,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         plain = base.__new__(base, obj)
         walk.keep.append(plain)
         walk.visit(plain)
-    attributes = getattr(obj, "__dict__", None)
-    walks._pairs(walk, b"{", attributes or {})
+    walks.attributes(walk, getattr(obj, "__dict__", None))
     _slots(walk, obj)
 
 

@@ -327,7 +327,7 @@ class RewindKernel(IPythonKernel):
 
     async def _run_again(self, source: str, count: int) -> BaseException | None:
         with self.interrupts.open():
-            return await run_again(self.rewind, self.shell, source, count)
+            return await run_again(self.rewind, self.shell, source, count, self.tap)
 
     def finish_metadata(self, parent: Any, metadata: Any, reply_content: Any) -> Any:
         """The cell's report travels with the reply."""

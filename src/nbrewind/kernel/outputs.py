@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 RECORDED = frozenset(
@@ -22,6 +23,7 @@ class OutputTap:
         self._parent = ""
         self._messages: list[dict[str, Any]] | None = None
         session.send = self.send
+        self._muted = 0
         self._watched: dict[int, Any] = {}
         self._written: set[int] = set()
         """Streams by address: those that tell of writes, and those written to since the cell began."""
@@ -52,6 +54,17 @@ class OutputTap:
             self._parent, self._messages = parent_id, []
         self._written.clear()
 
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """While it is open, outputs are made as ever and not sent."""
+        self.flush()
+        self._muted += 1
+        try:
+            yield
+        finally:
+            self.flush()
+            self._muted -= 1
+
     def flush(self) -> None:
         """Have all that the cell wrote sent; the wait for the sending thread costs more than a small cell."""
         for stream in (sys.stdout, sys.stderr):
@@ -74,18 +87,21 @@ class OutputTap:
         **kwargs: Any,
     ) -> Any:
         """What ``Session.send`` is for everybody in this kernel."""
+        if self._muted and _kind(msg_or_type) in RECORDED:
+            return None
         self._keep(msg_or_type, content, parent)
         return self._send(stream, msg_or_type, content, parent, *args, **kwargs)
 
     def _keep(self, msg_or_type: Any, content: Any, parent: Any) -> None:
         if self._messages is None:
             return
+        kind = _kind(msg_or_type)
         if isinstance(msg_or_type, dict):
-            kind, content = msg_or_type.get("msg_type"), msg_or_type.get("content")
+            content = msg_or_type.get("content")
             header = msg_or_type.get("parent_header") or {}
         else:
             # The traceback comes with the bare header as its parent.
-            kind, header = msg_or_type, (parent or {}).get("header") or parent or {}
+            header = (parent or {}).get("header") or parent or {}
         if kind not in RECORDED or not isinstance(content, dict) or header.get("msg_id") != self._parent:
             return
         with self._lock:
@@ -96,6 +112,11 @@ class OutputTap:
                 last["content"]["text"] += content["text"]
                 return
             messages.append({"type": kind, "content": dict(content)})
+
+
+def _kind(msg_or_type: Any) -> Any:
+    """The type of a message that is given whole or by its type."""
+    return msg_or_type.get("msg_type") if isinstance(msg_or_type, dict) else msg_or_type
 
 
 def renumbered(message: dict[str, Any], count: int) -> dict[str, Any]:

@@ -7,21 +7,23 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nbrewind.kernel.outputs import OutputTap
 from nbrewind.kernel.results import bind_result
 
 if TYPE_CHECKING:
     from nbrewind.session import Session
 
 
-async def run_again(session: Session, shell: Any, source: str, count: int) -> BaseException | None:
+async def run_again(
+    session: Session, shell: Any, source: str, count: int, tap: OutputTap
+) -> BaseException | None:
     """Run a cell as when its execution count was ``count``; the error with which it ended.
 
-    A displayed result is formatted, since that runs code of the value's class, and bound to ``_N``.
+    A displayed result is formatted, since that runs code of the value's class, and bound to ``_N``.  Streams
+    stay in their places and only their messages are dropped: a log handler that the cell makes keeps them.
     """
-    from IPython.utils.capture import capture_output
-
     transformed = session.transform(source)
-    with capture_output(), _no_tracebacks(shell), _results_bound(shell, transformed, count):
+    with tap.muted(), _no_tracebacks(shell), _results_bound(shell, transformed, count):
         if shell.should_run_async(source, transformed_cell=transformed):
             result = await shell.run_cell_async(
                 source, store_history=False, silent=True, transformed_cell=transformed

@@ -203,7 +203,10 @@ def set_function(func: FunctionType, state: dict[str, Any]) -> None:
     func.__qualname__ = state["qualname"]
     func.__module__ = state["module"]
     func.__doc__ = state["doc"]
-    func.__dict__.update(state["dict"])
+    if state["shared"]:
+        func.__dict__ = state["dict"]
+    else:
+        func.__dict__.update(state["dict"])
 
 
 def make_class(
@@ -358,6 +361,15 @@ def make_instance(cls: type, base: type | None, payload: Any) -> Any:
     return maker.__new__(cls) if payload is None else maker.__new__(cls, payload)
 
 
+def make_by_parent(cls: type, parent: type, args: tuple[Any, ...], called: bool) -> Any:
+    """An instance as a class above the notebook's makes one; ``called`` where its pickle calls the class."""
+    maker: Any = parent
+    obj = maker.__new__(cls, *args)
+    if called and maker.__init__ is not object.__init__:
+        maker.__init__(obj, *args)
+    return obj
+
+
 def set_instance(obj: Any, state: dict[str, Any]) -> None:
     """Fill an instance's contents, attributes and slots, past its own ``__setattr__``."""
     if "pairs" in state:
@@ -370,10 +382,17 @@ def set_instance(obj: Any, state: dict[str, Any]) -> None:
         obj.extend(state["bytes"])
     if "args" in state:
         obj.args = state["args"]
-    if state.get("dict"):
+    if state.get("shared"):
+        set_dict(obj, state["dict"])
+    elif state.get("dict"):
         obj.__dict__.update(state["dict"])
     for name, value in state.get("slots", {}).items():
         object.__setattr__(obj, name, value)
+
+
+def set_dict(obj: Any, attributes: dict[str, Any]) -> None:
+    """Let an object keep its attributes in a dict that others have too."""
+    object.__setattr__(obj, "__dict__", attributes)
 
 
 def make_instances(cls: type, names: tuple[str, ...], columns: list[list[Any]]) -> list[Any]:

@@ -25,6 +25,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
 from nbrewind.flow import codecs, columns, kinds
 from nbrewind.flow import digest as walks
+from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_own_class, reference, shared_generator
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.room import deep, unwarned
@@ -196,6 +197,7 @@ def _function(world: DumpWorld, obj: FunctionType) -> Any:
         owner = sys.modules.get(module) if isinstance(module, str) else None
         if owner is None or vars(owner) is not obj.__globals__:
             raise NotStorable(f"the function {obj.__qualname__} has globals of its own")
+    attributes = obj.__dict__
     cells = obj.__closure__ or ()
     contents = []
     for cell in cells:
@@ -207,11 +209,12 @@ def _function(world: DumpWorld, obj: FunctionType) -> Any:
         "cells": contents,
         "defaults": obj.__defaults__,
         "kwdefaults": obj.__kwdefaults__,
-        "annotations": dict(obj.__annotations__),
+        "annotations": _attributes(obj.__annotations__),
         "qualname": obj.__qualname__,
         "module": obj.__module__,
         "doc": obj.__doc__,
-        "dict": dict(obj.__dict__),
+        "dict": _attributes(attributes),
+        "shared": held_elsewhere(attributes),
     }
     args = (obj.__code__, obj.__name__, module, cells)
     return builders.make_function, args, state, None, None, builders.set_function
@@ -393,7 +396,10 @@ def _array(world: DumpWorld, obj: Any) -> Any:
         plain = numpy.ndarray.view(obj, numpy.ndarray)
         if obj.base is None:
             plain = plain.copy(order="K")  # a view would have this very object for its owner
-        attributes = dict(getattr(obj, "__dict__", {}) or {})
+        attributes = getattr(obj, "__dict__", None) or {}
+        if held_elsewhere(attributes):
+            raise NotStorable(f"something else holds the dict of attributes of a {type(obj).__name__}")
+        attributes = dict(attributes)
         return builders.as_subclass, (plain, type(obj), attributes, kinds.slot_values(obj))
     root, exporter = kinds.root_buffer(obj)
     writeable = bool(obj.flags.writeable)
@@ -459,12 +465,12 @@ def _instance(world: DumpWorld, obj: Any) -> Any:
     if handle is not None:
         return (builders.load_handle, (handle, *world.handle_recipe(obj)))
     if _is_plain(cls):
-        return NotImplemented
+        return _held(obj)
     if kinds.foreign_base(cls):
-        return NotImplemented
+        return _foreign(obj, cls)
     base = kinds.payload_base(cls)
     payload: Any = None
-    state: dict[str, Any] = {}
+    state = _own_state(obj)
     if base is dict:
         state["pairs"] = dict(dict.items(obj))
     elif base is list:
@@ -478,25 +484,73 @@ def _instance(world: DumpWorld, obj: Any) -> Any:
         state["args"] = obj.args
     elif base is not None:
         payload = base.__new__(base, obj)
+    return builders.make_instance, (cls, base, payload), state, None, None, builders.set_instance
+
+
+def _attributes(mapping: dict[str, Any]) -> dict[str, Any]:
+    """A dict of an object as it is to be stored: itself where something else refers to it."""
+    return mapping if held_elsewhere(mapping) else dict(mapping)
+
+
+def _held(obj: Any) -> Any:
+    """Pickle's own way; but an object whose dict has other holders takes the very dict that they have."""
+    attributes = obj.__dict__ if type(obj).__dictoffset__ else None
+    if type(attributes) is not dict or not held_elsewhere(attributes):
+        return NotImplemented
+    reduced = obj.__reduce_ex__(5)
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or reduced[2] is not attributes:
+        return NotImplemented
+    if type(obj) is types.SimpleNamespace or hasattr(obj, "__setstate__"):
+        raise NotStorable(f"something else holds the dict of attributes of a {type(obj).__name__}")
+    return (*(*reduced, None, None)[:5], builders.set_dict)
+
+
+def _foreign(obj: Any, cls: type) -> Any:
+    """An instance of a notebook class over a class of a package that has a pickle of its own.
+
+    It is made by that class, past what the notebook's class does when one is made; and it keeps the
+    attributes that pickles of types written in C leave out.
+    """
+    reduced = obj.__reduce_ex__(5)
+    own = [vars(parent) for parent in cls.__mro__ if kinds.is_instance_kind(parent)]
+    if not isinstance(reduced, tuple) or any(name in names for names in own for name in _PICKLING):
+        return NotImplemented
+    make, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
+    parent = kinds.foreign_parent(cls)
+    if make is cls:
+        make, args = builders.make_by_parent, (cls, parent, args, True)
+    elif make is copyreg.__newobj__ and args[0] is cls:  # type: ignore[attr-defined]
+        make, args = builders.make_by_parent, (cls, parent, args[1:], False)
+    if state is None:
+        state, setter = _own_state(obj), builders.set_instance
+    elif state is getattr(obj, "__dict__", None) and held_elsewhere(state):
+        setter = builders.set_dict
+    return make, args, state or None, items, pairs, setter if state else None
+
+
+def _own_state(obj: Any) -> dict[str, Any]:
+    """Attributes and slots of an instance."""
+    state: dict[str, Any] = {}
     attributes = getattr(obj, "__dict__", None)
-    if attributes:
+    if attributes is not None and held_elsewhere(attributes):
+        state["dict"], state["shared"] = attributes, True
+    elif attributes:
         state["dict"] = dict(attributes)
     slots = kinds.slot_values(obj)
     if slots:
         state["slots"] = slots
-    return builders.make_instance, (cls, base, payload), state, None, None, builders.set_instance
+    return state
 
 
-_SPECIAL = (
-    "__new__",
+_PICKLING = (
     "__reduce__",
     "__reduce_ex__",
     "__getstate__",
     "__setstate__",
     "__getnewargs__",
     "__getnewargs_ex__",
-    "__slots__",
 )
+_SPECIAL = (*_PICKLING, "__new__", "__slots__")
 _PLAIN: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
@@ -555,7 +609,7 @@ def _handle_or_default(world: DumpWorld, obj: Any) -> Any:
     if getattr(obj, "__module__", None) == "__main__" and isinstance(obj.__reduce_ex__(5), str):
         # Loading that would look the name up in the notebook, and load what it finds there: this.
         raise NotStorable(f"a {type(obj).__name__} is stored by its name in the notebook only")
-    return NotImplemented
+    return _held(obj)
 
 
 def _proxy(world: DumpWorld, obj: types.MappingProxyType[Any, Any]) -> Any:
