@@ -209,7 +209,8 @@ class Life:
         self.kernel.set_parent([], message)
         self.kernel.shell.set_parent(message)
         await self.kernel.execute_request(None, [], message)
-        await asyncio.sleep(0)
+        for _ in range(5):  # between two requests a kernel's loop goes round several times
+            await asyncio.sleep(0)
         return self.session.taken()
 
 

@@ -650,7 +650,7 @@ def reduced(walk: Walk, obj: Any) -> bool:
     if isinstance(value, str):
         walk.text(b"@", f"{type(obj).__module__}:{value}")
         return True
-    if len(value) > 2 and value[2] is (obj.__dict__ if type(obj).__dictoffset__ else value):
+    if len(value) > 2 and type(value[2]) is dict and value[2] is getattr(obj, "__dict__", None):
         # Its dict stays as long as it does, and must not seem to have another holder.
         walk.keep.append(value[:2])
         walk.keep.append(value[3:])

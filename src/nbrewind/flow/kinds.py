@@ -273,8 +273,27 @@ def _exception(walk: walks.Walk, obj: BaseException) -> None:
             walk.opaque.setdefault("an exception with its traceback")
             for arg in obj.args:
                 walk.visit(arg)
+            _behind(walk, obj)
         return
+    known = id(obj) in walk.memo
     walks._reduced(walk, obj)
+    if not known:
+        _behind(walk, obj)
+
+
+def _behind(walk: walks.Walk, obj: BaseException) -> None:
+    """What an exception came from: its pickle leaves that out."""
+    behind = came_from(obj)
+    if behind is not None:
+        walk.buf += b"<1" if behind[2] else b"<0"
+        walk.visit(behind[0])
+        walk.visit(behind[1])
+
+
+def came_from(obj: BaseException) -> tuple[Any, Any, bool] | None:
+    """Cause, context, and whether the context is hidden; None where an exception came from nothing."""
+    behind = obj.__cause__, obj.__context__, obj.__suppress_context__
+    return None if behind == (None, None, False) else behind
 
 
 def _enum_member(walk: walks.Walk, obj: enum.Enum) -> None:
@@ -506,6 +525,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         walk.visit(obj.args)
         if obj.__traceback__ is not None:
             walk.opaque.setdefault("an exception with its traceback")
+        _behind(walk, obj)
     elif base is not None:
         plain = base.__new__(base, obj)
         walk.keep.append(plain)

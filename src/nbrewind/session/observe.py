@@ -5,6 +5,7 @@ Everything here reads live values; it runs before the reply (R11).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
 from nbrewind.flow.room import deep
+from nbrewind.flow.singles import single
 from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
 from nbrewind.session.keep import Decide, left_out
@@ -141,6 +143,9 @@ class Observer:
                     class_content(walk, roots[root])
                 else:
                     walk.visit(roots[root])
+                    name = single(roots[root])
+                    if name:
+                        walk.opaque.setdefault(f"it is {name}, of which a copy is not the same")
                 walks[root] = walk
                 for cls in sorted(memory.world.touched_classes - set(roots)):
                     roots[cls] = memory.world.classes[cls]
@@ -367,11 +372,10 @@ def _plain_data(root: Root, walk: Walk) -> bool:
 def summary(value: Any) -> str:
     """Type and shape for viewers; never the user's own ``repr``."""
     name = type(value).__name__
-    shape = (
-        getattr(value, "shape", None)
-        if str(type(value).__module__).partition(".")[0] in ("numpy", "pandas")
-        else None
-    )
+    shape = None
+    if str(type(value).__module__).partition(".")[0] in ("numpy", "pandas"):
+        with contextlib.suppress(AttributeError, ValueError):  # an iterator at its end has none
+            shape = value.shape
     if isinstance(shape, tuple):
         return f"{name} {shape}"
     if isinstance(value, int | float | bool | type(None)):

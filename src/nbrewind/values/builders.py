@@ -287,9 +287,11 @@ def _in_order(cls: type, order: Sequence[str]) -> None:
     """Give entries their places: slots come after the body of the class, and before what it got later."""
     wanted = [name for name in order if name not in _FIXED and name in cls.__dict__]
     known = set(wanted)
-    if [name for name in cls.__dict__ if name in known] == wanted:
-        return
-    for name in wanted:
+    present = [name for name in cls.__dict__ if name in known]
+    right = 0
+    while right < len(wanted) and present[right] == wanted[right]:
+        right += 1
+    for name in wanted[right:]:
         value = cls.__dict__[name]
         type.__delattr__(cls, name)
         type.__setattr__(cls, name, value)
@@ -382,6 +384,8 @@ def set_instance(obj: Any, state: dict[str, Any]) -> None:
         obj.extend(state["bytes"])
     if "args" in state:
         obj.args = state["args"]
+    if "behind" in state:
+        set_behind(obj, state["behind"])
     if state.get("shared"):
         set_dict(obj, state["dict"])
     elif state.get("dict"):
@@ -393,6 +397,19 @@ def set_instance(obj: Any, state: dict[str, Any]) -> None:
 def set_dict(obj: Any, attributes: dict[str, Any]) -> None:
     """Let an object keep its attributes in a dict that others have too."""
     object.__setattr__(obj, "__dict__", attributes)
+
+
+def set_behind(error: BaseException, behind: tuple[Any, Any, bool]) -> None:
+    """Set what an exception came from: its cause, its context, and whether that is shown."""
+    error.__cause__, error.__context__, error.__suppress_context__ = behind
+
+
+def set_exception(error: BaseException, state: tuple[Any, tuple[Any, Any, bool]]) -> None:
+    """Fill in an exception of a package: its own state, and what it came from."""
+    own, behind = state
+    if own is not None:
+        error.__setstate__(own)
+    set_behind(error, behind)
 
 
 def make_instances(cls: type, names: tuple[str, ...], columns: list[list[Any]]) -> list[Any]:

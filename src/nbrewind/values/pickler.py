@@ -482,6 +482,9 @@ def _instance(world: DumpWorld, obj: Any) -> Any:
     elif base is BaseException:
         payload = ()
         state["args"] = obj.args
+        behind = kinds.came_from(obj)
+        if behind is not None:
+            state["behind"] = behind
     elif base is not None:
         payload = base.__new__(base, obj)
     return builders.make_instance, (cls, base, payload), state, None, None, builders.set_instance
@@ -494,15 +497,46 @@ def _attributes(mapping: dict[str, Any]) -> dict[str, Any]:
 
 def _held(obj: Any) -> Any:
     """Pickle's own way; but an object whose dict has other holders takes the very dict that they have."""
-    attributes = obj.__dict__ if type(obj).__dictoffset__ else None
+    if not _by_default(type(obj)):
+        return NotImplemented
+    attributes = obj.__dict__
     if type(attributes) is not dict or not held_elsewhere(attributes):
         return NotImplemented
     reduced = obj.__reduce_ex__(5)
     if not isinstance(reduced, tuple) or len(reduced) < 3 or reduced[2] is not attributes:
         return NotImplemented
-    if type(obj) is types.SimpleNamespace or hasattr(obj, "__setstate__"):
+    if type(obj) is types.SimpleNamespace:
         raise NotStorable(f"something else holds the dict of attributes of a {type(obj).__name__}")
     return (*(*reduced, None, None)[:5], builders.set_dict)
+
+
+def _exception(world: DumpWorld, obj: BaseException) -> Any:
+    """An exception of Python or of a package, with what it came from."""
+    behind = kinds.came_from(obj)
+    if behind is None:
+        return _handle_or_default(world, obj)
+    make, args, state, items, pairs, setter = (*obj.__reduce_ex__(5), None, None, None, None)[:6]
+    if items is not None or pairs is not None or setter is not None:
+        raise NotStorable(f"a {type(obj).__name__} with a pickle of its own came from another exception")
+    return make, args, (state, behind), None, None, builders.set_exception
+
+
+_BY_DEFAULT: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+
+
+def _by_default(cls: type) -> bool:
+    """Whether the state of instances is their dict, by pickle's default; others may not even have one yet."""
+    known = _BY_DEFAULT.get(cls)
+    if known is None:
+        members: Any = cls
+        plain = (
+            members.__reduce_ex__ is object.__reduce_ex__
+            and members.__reduce__ is object.__reduce__
+            and getattr(members, "__getstate__", None) is getattr(object, "__getstate__", None)
+            and not hasattr(cls, "__setstate__")
+        )
+        known = _BY_DEFAULT[cls] = bool(cls.__dictoffset__) and (plain or cls is types.SimpleNamespace)
+    return known
 
 
 def _foreign(obj: Any, cls: type) -> Any:
@@ -671,6 +705,8 @@ def _general(cls: type) -> Reducer:
         reducer = _generator
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = _array
+    elif issubclass(cls, BaseException) and not kinds.is_instance_kind(cls):
+        reducer = _exception
     elif cls.__module__ == "_io":
         reducer = _file
     elif cls in _ITERATORS:
