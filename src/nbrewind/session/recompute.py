@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
-from nbrewind.session import prepare
+from nbrewind.session import modules, prepare
 from nbrewind.session.keep import left_out
 from nbrewind.session.memory import same
 from nbrewind.session.recorder import key_of_trace
@@ -63,6 +63,7 @@ async def recompute(session: Session, root: Root) -> None:
     memory.namespace.drop_shims()
     stash = {name: dict.pop(memory.namespace, name) for name in inside}
     live, held = dict(memory.live), dict(memory.held)
+    attributes = {root: _attribute(root) for root in held if root.startswith("attr:")}
     # Live values may refer to these very objects; classes that the cells make again stand back.
     classes = {
         name: cls
@@ -97,6 +98,7 @@ async def recompute(session: Session, root: Root) -> None:
             if same(held_now, version):
                 memory.live[name] = value
                 memory.held[name] = version
+        _put_attributes(session, attributes, rebuilt_held)
         for name, version in rebuilt_held.items():
             if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
                 memory.held[name] = version
@@ -121,6 +123,32 @@ async def recompute(session: Session, root: Root) -> None:
     for _, (_, record, _) in steps:
         if session.report is not None:
             session.report.recomputed.append(record.id)
+
+
+_GONE = object()
+
+
+def _attribute(root: Root) -> Any:
+    """An attribute of a module or class as it is now."""
+    try:
+        return modules.get_attribute(root)
+    except LookupError:
+        return _GONE
+
+
+def _put_attributes(session: Session, wanted: dict[Root, Any], touched: Iterable[Root]) -> None:
+    """Give attributes of modules and classes back what they were before cells ran again."""
+    for root in touched:
+        if root.startswith("attr:") and root not in wanted and root not in session.state.names:
+            modules.reset_attribute(root, session.process.counters.first)
+    for root, value in wanted.items():
+        now = _attribute(root)
+        if now is value or (root == modules.FIGURES and now == value):
+            continue
+        if value is _GONE:
+            modules.reset_attribute(root, session.process.counters.first)
+        else:
+            modules.put_attribute(root, value)
 
 
 def _steps(session: Session, root: Root) -> list[tuple[int, tuple[Commit, Record, State]]]:
