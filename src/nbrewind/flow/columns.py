@@ -18,7 +18,7 @@ from types import GetSetDescriptorType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from nbrewind.flow import codecs
+from nbrewind.flow import codecs, nans
 from nbrewind.flow.dicts import any_held_elsewhere
 from nbrewind.model import Digest
 
@@ -154,6 +154,12 @@ def _numbered(walk: Walk, values: list[Any]) -> bool:
 
 
 def _atoms(walk: Walk, values: list[Any]) -> bool:
+    if nans.any_nan(values):
+        walk.nan = True
+        walk.buf += b"n"
+        for value in values:
+            if type(value) is float and value != value:
+                walk.buf += nans.name(value)[:1].encode() or b"-"
     walk.buf += b"m"
     walk.buf += marshal.dumps(values, 2)
     return True

@@ -31,7 +31,7 @@ from typing import Any, Protocol
 from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, columns, losses
+from nbrewind.flow import codecs, columns, losses, nans
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
@@ -73,6 +73,7 @@ class Walk:
         "known",
         "lent",
         "memo",
+        "nan",
         "nodes",
         "opaque",
         "runs",
@@ -94,6 +95,8 @@ class Walk:
         self.code = False
         """Whether functions are part of it: made again they are other objects."""
         self.finaliser = False
+        self.nan = False
+        """Whether a NaN is part of it: which one, its image has to tell."""
         self.sets: list[Any] = []
         self.keep: list[Any] = keep if keep is not None else []
         """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
@@ -256,14 +259,23 @@ _NAN = struct.pack("<d", float("nan"))
 
 
 def _float(walk: Walk, obj: float) -> None:
-    walk.buf += b"f"
-    walk.buf += _NAN if obj != obj else struct.pack("<d", obj)
+    if obj == obj:
+        walk.buf += b"f"
+        walk.buf += struct.pack("<d", obj)
+        return
+    walk.nan = True
+    place = nans.name(obj)
+    if place:
+        walk.text(b"F", place)
+    elif walk.number(obj):
+        walk.buf += b"f"
+        walk.buf += _NAN
 
 
 def _complex(walk: Walk, obj: complex) -> None:
     walk.buf += b"c"
-    _float(walk, obj.real)
-    _float(walk, obj.imag)
+    for part in (obj.real, obj.imag):
+        walk.buf += _NAN if part != part else struct.pack("<d", part)
 
 
 def _str(walk: Walk, obj: str) -> None:

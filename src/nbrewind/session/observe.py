@@ -323,7 +323,14 @@ class Observer:
             own = {root: walks[root] for root in group}
             divided = parts.divided({root: roots[root] for root in group}, own)
             values = {to_symbol(root, before.results, count): divided[root] for root in group}
-            return images.save(values, memory.world, memory.store.put, leave_out, self.stored)
+            return images.save(
+                values,
+                memory.world,
+                memory.store.put,
+                leave_out,
+                self.stored,
+                with_nans=any(walk.nan for walk in own.values()),
+            )
 
 
 def expand_classes(state: State, roots: Iterable[Root]) -> set[Root]:

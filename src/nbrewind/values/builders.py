@@ -11,6 +11,7 @@ import ast
 import builtins
 import enum
 import importlib
+import io
 import itertools
 import linecache
 import marshal
@@ -18,13 +19,13 @@ import pickle
 import sys
 import types
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs
+from nbrewind.flow import codecs, nans
 from nbrewind.flow.names import lookup
 from nbrewind.values import owned
 
@@ -421,6 +422,20 @@ def make_instances(cls: type, names: tuple[str, ...], columns: list[list[Any]]) 
     return made
 
 
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> float:
+        """A NaN, by its place or its number in the stream."""
+        if isinstance(pid, str):
+            return nans.named(pid)
+        known: dict[int, float] = self.__dict__.setdefault("known", {})
+        return known.setdefault(pid, float("nan"))
+
+
+def loads(stream: Any, buffers: Iterable[Any] = ()) -> Any:
+    """What a stream of an image holds."""
+    return _Unpickler(io.BytesIO(stream), buffers=buffers).load()
+
+
 def make_list(*parts: Any) -> list[Any]:
     """A long list of its parts: each the elements themselves, or a pickle of them."""
     made: list[Any] = []
@@ -439,7 +454,7 @@ def make_dict(*parts: Any) -> dict[Any, Any]:
 
 
 def _part(part: Any) -> Any:
-    return part if isinstance(part, tuple) else pickle.loads(part)
+    return part if isinstance(part, tuple) else loads(part)
 
 
 def enum_member(cls: type[enum.Enum], name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -43,17 +42,19 @@ def save(
     put: Put,
     leave_out: Callable[[int], str] | None = None,
     stored: Stored | None = None,
+    *,
+    with_nans: bool = False,
 ) -> Digest:
     """Store one component; returns the image's digest.
 
     ``leave_out`` is asked with the size in bytes and may give a reason not to.  ``roots`` may hold ``Parts``
-    of long containers; those that are ``stored`` are not stored again.
+    of long containers; those that are ``stored`` are not stored again.  ``with_nans`` as in ``dump``.
 
     Raises:
         LeftOut: there was such a reason.
         NotStorable: some value cannot be stored; nothing was put then.
     """
-    dumped = dump(roots, world, stored)
+    dumped = dump(roots, world, stored, with_nans=with_nans)
     if leave_out is not None:
         reason = leave_out(len(dumped.stream) + sum(buffer.data.nbytes for buffer in dumped.buffers))
         if reason:
@@ -92,7 +93,7 @@ def load(image: bytes, context: builders.LoadContext, join: Join) -> dict[str, A
     builders.push(context)
     try:
         with deep():
-            loaded: dict[str, Any] = pickle.loads(parts.stream, buffers=buffers)
+            loaded: dict[str, Any] = builders.loads(parts.stream, buffers)
     except (NotStorable, MissingObject):
         raise
     except Exception as error:

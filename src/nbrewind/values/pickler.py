@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, columns, kinds
+from nbrewind.flow import codecs, columns, kinds, nans
 from nbrewind.flow import digest as walks
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_own_class, reference, shared_generator
@@ -61,8 +61,12 @@ class Buffer:
     """The kind and the content of the part of a long container that it is."""
 
 
-def dump(roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = None) -> Dump:
+def dump(
+    roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = None, *, with_nans: bool = False
+) -> Dump:
     """Pickle one component; ``roots`` may hold ``Parts``: only those that are not ``stored`` are pickled.
+
+    ``with_nans`` where a NaN is among the values: which one, asking about each object tells, and takes time.
 
     Raises:
         NotStorable: some value cannot be stored; the message is the reason.
@@ -81,7 +85,8 @@ def dump(roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = Non
         buffers.append(Buffer(raw))
         return False
 
-    pickler = _Pickler(output, protocol=5, buffer_callback=out_of_band)
+    kind = _NanPickler if with_nans else _Pickler
+    pickler = kind(output, protocol=5, buffer_callback=out_of_band)
     pickler.world = world
     pickler.bodies = {id(value): root for root, value in roots.items() if root.startswith("cls:")}
     pickler.dispatch_table = _library_reducers()
@@ -148,11 +153,22 @@ class _Pickler(pickle.Pickler):
 
     def _apart(self, part: Part) -> bytes:
         output = io.BytesIO()
-        pickler = _Pickler(output, protocol=5)
+        pickler = type(self)(output, protocol=5)
         pickler.world, pickler.bodies, pickler.parts, pickler.stored = self.world, self.bodies, {}, None
         pickler.dispatch_table = self.dispatch_table
         pickler.dump(tuple(by_column(values, _is_plain) for values in part.values))
         return output.getvalue()
+
+
+class _NanPickler(_Pickler):
+    """Tells which NaN each one is, by the place where the process keeps it or by a number."""
+
+    def persistent_id(self, obj: Any) -> str | int | None:
+        """Called for every object."""
+        if type(obj) is not float or obj == obj:
+            return None
+        numbers: dict[int, int] = self.__dict__.setdefault("numbers", {})
+        return nans.name(obj) or numbers.setdefault(id(obj), len(numbers))
 
 
 def keeps_order(items: Any) -> bool:
