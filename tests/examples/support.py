@@ -14,12 +14,15 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVE = Path(__file__).with_name("drive.py")
+WORKERS = 2
+"""Workers of each example's cluster."""
 TIMINGS = {"run", "map", "collect"}
 """Cells whose streams tell seconds: equal on a replay, not between two executions."""
 
@@ -61,7 +64,8 @@ class Site:
         (folder / "preload.py").write_text(
             "def dask_setup(node):\n"
             f"    with open({str(site.cluster)!r}, 'a') as log:\n"
-            "        log.write(node.scheduler.address + '\\n')\n"
+            "        import os, time\n"
+            "        log.write(f'{node.scheduler.address} {os.getpid()} {time.time():.1f}\\n')\n"
         )
         content = json.loads((ROOT / "examples" / example).read_text(encoding="utf-8"))
         for cell in content["cells"]:
@@ -105,7 +109,25 @@ class Site:
 
     def clusters(self) -> int:
         """Dask clusters that have started workers so far: a busy machine makes a nanny start one twice."""
-        return len(set(self.cluster.read_text().split())) if self.cluster.exists() else 0
+        return len({line.split()[0] for line in self._started()})
+
+    def ran(self, expected: Mapping[str, int], before: Counter[str] | None = None, why: str = "") -> None:
+        """Workers have run the marked functions just so often since ``before``.
+
+        A worker that Dask lost and started again, as it does on a machine that stands still for a while,
+        loses its results, and Dask runs their tasks anew: then they may have run more often.
+        """
+        found = self.counts() - (before or Counter())
+        if found == Counter(expected):
+            return
+        started = self._started()
+        assert len(started) > WORKERS * self.clusters(), f"{why}: {found} ran, not {expected}; {started}"
+        assert found.keys() == dict(expected).keys(), (why, found, started)
+        assert all(found[name] >= count for name, count in expected.items()), (why, found, started)
+
+    def _started(self) -> list[str]:
+        """A line for each worker that was started: its scheduler, its process, when."""
+        return self.cluster.read_text().splitlines() if self.cluster.exists() else []
 
     def command(self, verb: str, *more: str) -> dict[str, Any]:
         """Run ``nbrewind VERB`` with ``--json``; the object that it printed."""
