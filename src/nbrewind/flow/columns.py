@@ -109,7 +109,7 @@ def _column(walk: Walk, values: list[Any]) -> bool:
     types = list(map(type, values))
     kinds = list(dict.fromkeys(types))
     if _ATOMS.issuperset(kinds):
-        return _atoms(walk, values)
+        return _atoms(walk, values, kinds)
     if len(kinds) == 1:
         return _of_kind(walk, kinds[0], values)
     if len(kinds) > _KINDS:
@@ -122,7 +122,7 @@ def _column(walk: Walk, values: list[Any]) -> bool:
     apart = True
     for kind, code in groups.items():
         members = [value for value, own in zip(values, codes, strict=True) if own == code]
-        apart &= _atoms(walk, members) if kind is _atoms else _of_kind(walk, kind, members)
+        apart &= _atoms(walk, members, kinds) if kind is _atoms else _of_kind(walk, kind, members)
     return apart
 
 
@@ -153,8 +153,8 @@ def _numbered(walk: Walk, values: list[Any]) -> bool:
     return True
 
 
-def _atoms(walk: Walk, values: list[Any]) -> bool:
-    if nans.any_nan(values):
+def _atoms(walk: Walk, values: list[Any], kinds: list[type]) -> bool:
+    if nans.any_nan(values, kinds):
         walk.nan = True
         walk.buf += b"n"
         for value in values:

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Collection
 from operator import ne
 from typing import Any
 
 
-def any_nan(values: list[Any]) -> bool:
-    """Whether one of some atoms is a NaN."""
+def any_nan(values: list[Any], kinds: Collection[type]) -> bool:
+    """Whether one of some atoms, which are of these types, is a NaN float."""
+    if float not in kinds:
+        return False
+    if len(kinds) == 1:
+        total = sum(values)
+        if total == total:  # a sum with a NaN in it is one
+            return False
     return any(map(ne, values, values))
 
 
