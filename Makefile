@@ -126,15 +126,19 @@ lint: $(TEST_ENV)/.done
 # Downloads source distributions and what their notebooks import: the one target that needs the network for more
 # than its environment.
 PUBLIC_ENV := .venv-public-$(VERSION)
+PUBLIC_PACKAGES := awkward boost-histogram control corner emcee formulaic hdbscan hist iminuit jacobi lmfit mplhep \
+    networkx numba-stats packaging particle resample scikit-learn seaborn statsmodels sympy tabulate vector xarray \
+    xhistogram
+PUBLIC_ARGS ?=
 
 $(PUBLIC_ENV)/.done: pyproject.toml | check-python
 	$(INTERPRETER) -m venv --clear $(PUBLIC_ENV)
 	$(PUBLIC_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]' \
-	    statsmodels control emcee lmfit xarray scikit-learn corner packaging
+	    $(PUBLIC_PACKAGES)
 	@touch $@
 
 public: $(PUBLIC_ENV)/.done
-	$(PUBLIC_ENV)/bin/python -m tests.public.run
+	$(PUBLIC_ENV)/bin/python -m tests.public.run $(PUBLIC_ARGS)
 
 bench: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead

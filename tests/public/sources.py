@@ -21,6 +21,8 @@ CHOSEN: dict[str, tuple[str, ...]] = {
     "control": ("python-control_tutorial", "describing_functions", "cds110-L3_lti-systems"),
     "lmfit": ("discuss_model_eval_uncertainty",),
     "corner": ("custom", "sigmas"),
+    "mplhep": ("Examples",),
+    "particle": ("ParticleDemo",),
     "mesa": ("0_first_model", "3_agentset"),
     "xarray": ("weather-data",),
     "hdbscan": ("How HDBSCAN Works", "How Soft Clustering for HDBSCAN Works"),

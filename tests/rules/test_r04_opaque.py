@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.notebooks import Lab, Notebook
 
 HIDDEN = Notebook(["src=[1,2,3]", "g=(x for x in src)", "src.append(9)", "b=list(g)"])
@@ -80,4 +82,15 @@ def test_a_match_keeps_its_cell(lab: Lab) -> None:
         skip=[0],
         execute=[1],
         expect=["z=='b'"],
+    )
+
+
+@pytest.mark.parametrize("view", ["arr[1:]", "memoryview(arr)[1:]", "arr[1:].reshape(1,-1)[0]"])
+def test_a_generator_over_a_view_follows_the_array(lab: Lab, view: str) -> None:
+    make = f"import numpy as np\narr=np.arange(4)\ng=(int(x) for x in {view})"
+    lab.check(
+        Notebook([make, "arr[2]=100", "r=list(g)"]),
+        {1: "arr[2]=200"},
+        execute=[1, 2],
+        expect=["r==[1,200,3]"],
     )

@@ -155,7 +155,9 @@ class Walk:
             self.reach(obj)
 
     def reach(self, obj: Any) -> None:
-        """Number every mutable object behind ``obj`` that the collector can see (R4)."""
+        """Number every mutable object behind ``obj``: what the collector sees, and arrays' memory (R4)."""
+        from nbrewind.flow import kinds
+
         seen: set[int] = {id(obj)}
         queue = [obj]
         while queue:
@@ -163,12 +165,16 @@ class Walk:
             children = gc.get_referents(current)
             if isinstance(current, weakref.ReferenceType):
                 children = [*children, current()]
+            elif kinds.is_array(current):
+                children = [*children, *kinds.behind_array(self, current)]
             for child in children:
                 if id(child) in seen or isinstance(child, _BOUNDARY):
                     continue
                 if isinstance(child, dict) and self._foreign_dict(child):
                     continue
-                if self.world is not None and self.world.handle(child) is not None:
+                if self.world is not None and (
+                    self.world.handle(child) is not None or losses.only_one(child)
+                ):
                     continue
                 seen.add(id(child))
                 self.keep.append(child)
@@ -444,9 +450,14 @@ def _builtin(walk: Walk, obj: BuiltinFunctionType) -> None:
 
 
 def _method(walk: Walk, obj: MethodType) -> None:
+    owner = obj.__self__
+    if isinstance(owner, type) and not is_own_class(owner) and getattr(owner, obj.__name__, None) == obj:
+        walk.text(b"m", obj.__name__)  # a class method of a package is known by name, like its class
+        walk.visit(owner)
+        return
     walk.buf += b"M"
     walk.visit(obj.__func__)
-    walk.visit(obj.__self__)
+    walk.visit(owner)
 
 
 def made_by_hand(name: str) -> str:
@@ -627,6 +638,9 @@ def _reduced(walk: Walk, obj: Any) -> None:
         if handle is not None:
             walk.handle(obj, handle)
             return
+        if losses.only_one(obj):
+            _singleton(walk, obj)
+            return
     if not walk.number(obj):
         return
     try:
@@ -659,6 +673,18 @@ def _reduced(walk: Walk, obj: Any) -> None:
             walk.buf += b"%d:" % len(listed)
             for item in listed:
                 walk.visit(item)
+
+
+def _singleton(walk: Walk, obj: Any) -> None:
+    """A package's only one of its kind: no node, as nothing can be shared through it."""
+    made = reduction(obj)
+    walk.keep.append(made)
+    walk.text(b"1", type(obj).__qualname__)
+    walk.visit(made[0])
+    walk.visit(made[1])
+    for name, value in losses.attributes(obj).items():
+        walk.text(b"n", name)
+        walk.visit(value)
 
 
 def short(error: BaseException) -> str:

@@ -329,6 +329,30 @@ def root_buffer(array: Any) -> tuple[Any, Any]:
     return root, exporter
 
 
+def is_array(obj: Any) -> bool:
+    """Whether an object is an array of NumPy: these do not tell the collector what they refer to."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(obj, numpy.ndarray)
+
+
+def behind_array(walk: walks.Walk, array: Any) -> list[Any]:
+    """What an array refers to, its own memory met as :func:`_array` would meet it."""
+    ndarray = sys.modules["numpy"].ndarray
+    root, exporter = root_buffer(array)
+    if exporter is not None:
+        walk.borrow(*lending.extent(array))
+    elif type(root) is ndarray:
+        walk.lent.append((root, id(root)))
+    elif id(root) + 1 not in walk.memo:
+        walk.mark(id(root) + 1)
+        walk.lent.append((root, id(root) + 1))
+    found = [root] if type(root) is ndarray else []
+    if array.dtype.hasobject:
+        plain = array if type(array) is ndarray else ndarray.view(array, ndarray)
+        found += plain.ravel(order="K").tolist()
+    return found if exporter is None else [*found, exporter]
+
+
 def _array(walk: walks.Walk, obj: Any) -> None:
     walk.deps.add("lib:numpy")
     root, exporter = root_buffer(obj)

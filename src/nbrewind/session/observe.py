@@ -89,12 +89,15 @@ class Observer:
                 self._add(roots, root)
         for root in attributes:
             self._add(roots, root)
+        asked, known = set(roots), dict(self.digests)
         walks = self._walk(roots)
         # A class made again under its old identity is a new object, however equal: the record brings it.
         bound |= {root for root, taken in memory.world.identities.items() if not taken}
         groups = self._groups(walks)
         observed = Observed()
         for group in groups:
+            if all(self._by_chance(root, asked, known) for root in group):
+                continue
             self._component(
                 group,
                 walks,
@@ -162,6 +165,10 @@ class Observer:
         """Untouched live roots that own a node met in this walk: a new link to them."""
         found = set(filter(None, map(self.owner.get, walk.nodes)))
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
+
+    def _by_chance(self, root: Root, asked: set[Root], known: Mapping[Root, str]) -> bool:
+        """Whether an untouched root was walked for nothing: a dead object's address is another's now."""
+        return root not in asked and not root.startswith("cls:") and known.get(root) == self.digests[root]
 
     def _own(self, root: Root, nodes: list[int]) -> None:
         known = self.nodes.pop(root, [])
