@@ -134,7 +134,7 @@ lint: $(TEST_ENV)/.done
 # than its environment.
 PUBLIC_ENV := .venv-public-$(VERSION)
 PUBLIC_PACKAGES := awkward boost-histogram control corner emcee formulaic hdbscan hist iminuit jacobi lmfit mplhep \
-    networkx numba-stats packaging particle resample scikit-learn seaborn statsmodels sympy tabulate vector xarray \
+    networkx packaging particle scikit-learn seaborn statsmodels sympy tabulate vector xarray \
     xhistogram
 PUBLIC_ARGS ?=
 

@@ -78,11 +78,13 @@ async def recompute(session: Session, root: Root) -> None:
     session.running = None
     # Threads of an engine may need a name while its cells run again here.
     lock, memory.lock = memory.lock, threading.RLock()
+    # What is being loaded now had other versions then, which may have to be loaded first.
+    loading, memory.loading = memory.loading, set()
     try:
         for commit, record, before in steps:
             await _run_again(session, commit, record, before)
     finally:
-        memory.lock = lock
+        memory.lock, memory.loading = lock, loading
         rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
         memory.cell, session.running = cell, running
         memory.state = state
