@@ -11,11 +11,12 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,11 +65,32 @@ class Trial:
         shutil.copytree(self.found.path.parent, target, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
         return target
 
-    def run(self, mode: str, cells: Sequence[str], folder: Path) -> tuple[Result, float]:
+    def run(
+        self, mode: str, cells: Sequence[str], folder: Path, force: Collection[int] = ()
+    ) -> tuple[Result, float]:
         """One run in a new process, and its seconds."""
         began = time.perf_counter()
-        result = self.lab.run(mode, [(f"c{i}", s) for i, s in enumerate(cells)], folder=folder)
+        named = [(f"c{i}", s) for i, s in enumerate(cells)]
+        result = self.lab.run(mode, named, folder=folder, force=sorted(force))
         return result, time.perf_counter() - began
+
+    def repeat(self, cells: Sequence[str], folder: Path) -> tuple[Result, float]:
+        """A repeat, started over as ``nbrewind repeat`` does: with the cells forced that draw something else (R5)."""
+        forced: set[int] = set()
+        while True:
+            try:
+                result, seconds = self.run("repeat", cells, folder, forced)
+            except KernelTrouble as error:
+                more = named_to_force(str(error)) - forced
+                if not more:
+                    raise
+            else:
+                told = [run.evalue for run in result.runs if run.ename == "RecomputeFailed"]
+                told += [form[1] for form in result.described["names"].values() if form[0] == "unavailable"]
+                more = named_to_force(" ".join(told)) - forced
+                if not more:
+                    return result, seconds
+            forced |= more
 
     def row(self, dice: random.Random, count: int, patience: float) -> Row:
         """Everything with this notebook."""
@@ -83,14 +105,14 @@ class Trial:
         drawn = Drawn(first)
         work = self.folder("work")
         _, row.audit_seconds = self.run("audit", cells, work)
-        same, row.repeat_seconds = self.run("repeat", cells, work)
+        same, row.repeat_seconds = self.repeat(cells, work)
         row.unchanged_executed = executed(same)
         row.reasons += reasons(same, range(len(cells)))
         row.wrong += [f"unchanged: {d}" for d in self.differences(drawn, cells, same)]
         for number in range(count):
             where, changed = edits.edit(cells, dice)
             drawn = Drawn(self.run("plain", changed, self.folder(f"plain-{number}"))[0])
-            result, _ = self.run("repeat", changed, work)
+            result, _ = self.repeat(changed, work)
             needed = edits.reached(changed, where)
             outside = [i for i in range(len(cells)) if i not in needed]
             row.edited_cells += len(cells)
@@ -110,6 +132,11 @@ class Trial:
                 break
             drawn.add(self.run("plain", cells, self.folder(f"more-{next(self.lab.house.numbers)}"))[0])
         return drawn.differences(result)
+
+
+def named_to_force(message: str) -> set[int]:
+    """Cells that a refusal to run cells again names."""
+    return set(map(int, re.findall(r"cell (\d+) is nondeterministic", message)))
 
 
 class Drawn:
