@@ -134,8 +134,8 @@ lint: $(TEST_ENV)/.done
 # than its environment.
 PUBLIC_ENV := .venv-public-$(VERSION)
 PUBLIC_PACKAGES := awkward boost-histogram control corner emcee formulaic hdbscan hist iminuit jacobi lmfit mplhep \
-    networkx packaging particle scikit-learn seaborn statsmodels sympy tabulate vector xarray \
-    xhistogram
+    networkx packaging particle scikit-learn seaborn statsmodels sympy tabulate vector \
+    mesa
 PUBLIC_ARGS ?=
 
 $(PUBLIC_ENV)/.done: pyproject.toml | check-python

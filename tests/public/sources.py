@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 CHOSEN: dict[str, tuple[str, ...]] = {
     "awkward": ("jagged-ragged-awkward-arrays",),
-    "boost-histogram": ("SimpleExample", "xarray", "BoostHistogramHandsOn"),
+    "boost-histogram": ("SimpleExample", "BoostHistogramHandsOn"),
     "control": ("describing_functions", "repr_gallery", "interconnect_tutorial"),
     "corner": ("custom", "sigmas"),
     "formulaic": (

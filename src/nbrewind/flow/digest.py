@@ -165,8 +165,8 @@ class Walk:
             children = gc.get_referents(current)
             if isinstance(current, weakref.ReferenceType):
                 children = [*children, current()]
-            elif kinds.is_array(current):
-                children = [*children, *kinds.behind_array(self, current)]
+            else:
+                children = [*children, *kinds.untold(self, current)]
             for child in children:
                 if id(child) in seen or isinstance(child, _BOUNDARY):
                     continue

@@ -329,13 +329,26 @@ def root_buffer(array: Any) -> tuple[Any, Any]:
     return root, exporter
 
 
-def is_array(obj: Any) -> bool:
-    """Whether an object is an array of NumPy: these do not tell the collector what they refer to."""
+def untold(walk: walks.Walk, obj: Any) -> list[Any]:
+    """What NumPy's arrays and iterators refer to, and do not tell the collector."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(obj, numpy.ndarray)
+    if numpy is None:
+        return []
+    if isinstance(obj, numpy.ndarray):
+        return _behind_array(walk, obj)
+    if isinstance(obj, numpy.flatiter):
+        return [obj.base]
+    if isinstance(obj, numpy.broadcast):
+        return list(obj.iters)
+    if isinstance(obj, numpy.nditer):
+        try:
+            return list(obj.operands)
+        except ValueError:  # it is closed
+            return []
+    return []
 
 
-def behind_array(walk: walks.Walk, array: Any) -> list[Any]:
+def _behind_array(walk: walks.Walk, array: Any) -> list[Any]:
     """What an array refers to, its own memory met as :func:`_array` would meet it."""
     ndarray = sys.modules["numpy"].ndarray
     root, exporter = root_buffer(array)
