@@ -166,7 +166,7 @@ class Walk:
             if isinstance(current, weakref.ReferenceType):
                 children = [*children, current()]
             else:
-                children = [*children, *kinds.untold(self, current)]
+                children = [*children, *kinds.untold(self, current), *codecs.untold(self, current)]
             for child in children:
                 if id(child) in seen or isinstance(child, _BOUNDARY):
                     continue

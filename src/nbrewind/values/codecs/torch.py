@@ -68,6 +68,10 @@ class Tensor(Codec):
             dict(vars(value)),
         )
 
+    def untold(self, value: Any) -> Any:
+        """The storage, which views share."""
+        return [value.untyped_storage()] if value.layout == torch.strided else []
+
     def rebuild(self, cls: type, state: Any) -> Any:
         """The window again."""
         storage, dtype, window, requires_grad, grad, attributes = state
