@@ -18,8 +18,11 @@ from engines.kill_driver import STARTS
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 KILLS = int(os.environ.get("NBREWIND_KILLS", "50"))
 TASKS = 1000
-FLIGHT = 40
-"""Tasks that may be lost by one kill: those that ran, and those whose results were on their way to the disk."""
+FLIGHT = {"dask": 40, "processes": 40, "joblib": 400}
+"""Tasks that may be lost by one kill: those that ran, and those whose results were on their way to the disk.
+
+joblib makes batches that take 0.2 s or more, and gives their results when they are complete.
+"""
 
 
 def start(engine: str, folder: Path) -> subprocess.Popen[str]:
@@ -66,8 +69,8 @@ def test_a_manager_killed_after_700_of_1000_tasks_costs_300(tmp_path: Path, engi
     value, served, run = finished(engine, tmp_path)
     assert value == sum(i * i for i in range(TASKS))
     assert served + run == TASKS
-    assert before - FLIGHT <= served <= before
-    assert done(tmp_path) <= TASKS + FLIGHT
+    assert before - FLIGHT[engine] <= served <= before
+    assert done(tmp_path) <= TASKS + FLIGHT[engine]
 
 
 @pytest.mark.parametrize("engine", STARTS)
@@ -81,11 +84,15 @@ def test_many_kills_of_the_manager(tmp_path: Path, engine: str) -> None:
             time.sleep(0.002)
         time.sleep(chance.random() * 0.05)
         kill(driver)
-        assert done(tmp_path) <= TASKS + FLIGHT * number
-    value, served, _ = finished(engine, tmp_path)
+        assert done(tmp_path) <= TASKS + FLIGHT[engine] * number
+    before = done(tmp_path)
+    value, served, run = finished(engine, tmp_path)
     assert value == sum(i * i for i in range(TASKS))
-    assert done(tmp_path) <= TASKS + FLIGHT * (KILLS + 1)
-    assert served >= TASKS // 2
+    assert served + run == TASKS
+    lost = done(tmp_path) - TASKS
+    assert lost <= FLIGHT[engine] * KILLS
+    assert served >= min(before, TASKS) - FLIGHT[engine] * KILLS
+    print(f"{engine}: {KILLS} managers killed, {lost} of {TASKS} tasks ran twice, {served} served at the end")
 
 
 def test_workers_killed_at_random(tmp_path: Path) -> None:
@@ -104,9 +111,12 @@ def test_workers_killed_at_random(tmp_path: Path) -> None:
     if out:
         assert int(out.split()[0]) == sum(i * i for i in range(TASKS))
     # A task that three workers died under is an error to Dask (KilledWorker): a second run mends it.
-    value, _, _ = finished("dask", tmp_path)
+    value, served, _ = finished("dask", tmp_path)
     assert value == sum(i * i for i in range(TASKS))
     assert killed
+    print(
+        f"{killed} workers killed, {done(tmp_path)} executions of {TASKS} tasks, {served} served at the end"
+    )
 
 
 def _workers(manager: int) -> list[int]:
