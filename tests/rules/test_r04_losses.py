@@ -107,3 +107,18 @@ def test_a_dead_objects_address_touches_nothing(lab: Lab) -> None:
     audited = lab.audit(Notebook(["import lossylib", *cells]))
     written = [sorted(report["writes"]) for report in audited.reports[1:]]
     assert written == [[f"name:t{n}", f"name:u{n}"] for n in range(30)]
+
+
+def test_a_singleton_that_a_cell_changes_joins_those_who_hold_it(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "import lossylib\na=lossylib.Table([2,1])\nb=lossylib.Table([4,3])",
+                "a.backend.kind=[5]",
+                "r=list(b.backend.kind)",
+            ]
+        ),
+        {1: "a.backend.kind=[6]"},
+        execute=[1, 2],
+        expect=["r==[6]"],
+    )

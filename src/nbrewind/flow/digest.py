@@ -77,6 +77,7 @@ class Walk:
         "runs",
         "sets",
         "shared",
+        "singletons",
         "world",
     )
 
@@ -106,6 +107,8 @@ class Walk:
         """Long lists and dicts by address: they may be stored in parts."""
         self.shared: set[int] = set()
         """Numbers of the nodes that were met more than once."""
+        self.singletons: set[int] = set()
+        """Addresses of packages' singletons, which are no nodes while nobody changes them."""
 
     def digest(self) -> Digest:
         """The content digest of everything visited so far."""
@@ -172,9 +175,10 @@ class Walk:
                     continue
                 if isinstance(child, dict) and self._foreign_dict(child):
                     continue
-                if self.world is not None and (
-                    self.world.handle(child) is not None or losses.only_one(child)
-                ):
+                if self.world is not None and self.world.handle(child) is not None:
+                    continue
+                if self.world is not None and losses.only_one(child):
+                    self.singletons |= losses.singletons(child)
                     continue
                 seen.add(id(child))
                 self.keep.append(child)
@@ -677,6 +681,7 @@ def _reduced(walk: Walk, obj: Any) -> None:
 
 def _singleton(walk: Walk, obj: Any) -> None:
     """A package's only one of its kind: no node, as nothing can be shared through it."""
+    walk.singletons |= losses.singletons(obj)
     made = reduction(obj)
     walk.keep.append(made)
     walk.text(b"1", type(obj).__qualname__)

@@ -55,8 +55,10 @@ def only_one(obj: Any, depth: int = 3) -> bool:
     """Whether pickling gives this very object: a package's singleton, which joins nothing (R8).
 
     Only where it holds nothing that can change in place (or singletons, ``depth`` deep): like a module it is
-    known by name then.
+    known by name then, until one of its attributes is set (:func:`changed`).
     """
+    if id(obj) in _SINGLETONS:
+        return id(obj) not in _CHANGED
     cls = type(obj)
     if not suspect(cls) or hasattr(cls, "__del__"):
         return False
@@ -67,9 +69,34 @@ def only_one(obj: Any, depth: int = 3) -> bool:
         with _unseen():
             made = obj.__reduce_ex__(4)
             plain = isinstance(made, tuple) and all(isinstance(arg, _FIXED) for arg in made[1])
-            return plain and not any(made[2:]) and made[0](*made[1]) is obj
+            alone = plain and not any(made[2:]) and made[0](*made[1]) is obj
     except Exception:  # noqa: BLE001 - a package's code may raise anything; then it is not known by name
         return False
+    if alone:
+        _SINGLETONS[id(obj)] = (obj, attributes(obj))
+    return alone
+
+
+def singletons(obj: Any) -> set[int]:
+    """A singleton and those that it holds, by address."""
+    held = [value for value in attributes(obj).values() if id(value) in _SINGLETONS]
+    return {id(obj)}.union(*map(singletons, held))
+
+
+def changed() -> set[int]:
+    """Singletons whose attributes were set since they were met, each told once: nodes from now on."""
+    found = {
+        key
+        for key, (obj, held) in _SINGLETONS.items()
+        if key not in _CHANGED and [*map(id, held.values())] != [*map(id, attributes(obj).values())]
+    }
+    _CHANGED.update(found)
+    return found
+
+
+_SINGLETONS: dict[int, tuple[Any, dict[str, Any]]] = {}
+"""Those met so far, by address, and what they held then."""
+_CHANGED: set[int] = set()
 
 
 _FIXED = (int, float, complex, str, bytes, NoneType, type, ModuleType, FunctionType, BuiltinFunctionType)

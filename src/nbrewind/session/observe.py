@@ -12,7 +12,7 @@ from typing import Any
 
 from nbrewind import rules
 from nbrewind.errors import LeftOut, NotStorable
-from nbrewind.flow import lending
+from nbrewind.flow import lending, losses
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
@@ -47,6 +47,8 @@ class Observer:
         self.nodes: dict[Root, list[int]] = {}
         self.digests: dict[Root, str] = {}
         """What the last walk of each root gave, opaque ones included: good for this process only."""
+        self.singletons: dict[Root, set[int]] = {}
+        """Singletons of packages that each root holds, by address."""
         self.stored = parts.Stored(memory.store.has)
 
     def observe(
@@ -88,6 +90,9 @@ class Observer:
             if root not in roots:
                 self._add(roots, root)
         for root in attributes:
+            self._add(roots, root)
+        changed = losses.changed()
+        for root in [root for root, held in self.singletons.items() if changed & held and root not in roots]:
             self._add(roots, root)
         asked, known = set(roots), dict(self.digests)
         walks = self._walk(roots)
@@ -159,6 +164,7 @@ class Observer:
         for root, walk in walks.items():
             self._own(root, walk.nodes)
             self.digests[root] = walk.digest()
+            self.singletons[root] = walk.singletons
         return walks
 
     def _neighbours(self, walk: Walk) -> set[Root]:
@@ -182,6 +188,7 @@ class Observer:
         """A root's objects are gone."""
         self._own(root, [])
         self.digests.pop(root, None)
+        self.singletons.pop(root, None)
 
     @staticmethod
     def _groups(walks: dict[Root, Walk]) -> list[list[Root]]:
