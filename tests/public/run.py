@@ -267,9 +267,7 @@ def table(rows: Sequence[Row]) -> str:
     sums = [sum(getattr(r, name) for r in ran) for name in ("cells", "unchanged_executed", "edited_executed")]
     edited, needless = sum(r.edited_cells for r in ran), sum(r.needless for r in ran)
     wrong = sum(bool(r.wrong) for r in ran)
-    total = (
-        f"| **{len(ran)}** | {sums[0]} | {sums[1]} | {sums[2]} of {edited} | {needless} | {wrong or 'none'} |"
-    )
+    total = f"| **{sum(r.outcome != 'error' for r in ran)}** | {sums[0]} | {sums[1]} | {sums[2]} of {edited} | {needless} | {wrong or 'none'} |"
     return "\n".join([head, *lines, total]) + "\n"
 
 
