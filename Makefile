@@ -6,6 +6,7 @@
 #   make public                    notebooks of public projects, against plain runs
 #   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
 #   make test-engines              real engines for minutes: all conformance cases, managers and workers killed
+#   make test-slurm                Dask and Parsl on a real Slurm of two nodes on loopback (root and apt; else says why not)
 #   make test-slow                 the live kernel against a plain one, 2000 random sessions (about an hour)
 #   make test-faults               kills, changed bytes, failing disks, company: counts (about 20 minutes)
 #   make fuzz                      5000 random notebooks and edits against plain runs (about two hours)
@@ -25,10 +26,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-faults test-engines test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-faults test-engines test-slurm test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-faults | test-engines | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-faults | test-engines | test-slurm | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -85,6 +86,12 @@ $(ENGINES_ENV)/.done: pyproject.toml | check-python
 
 test-engines: $(ENGINES_ENV)/.done
 	$(ENGINES_ENV)/bin/python -m pytest -m "engines or not engines" tests/engines tests/tasks $(PYTEST_ARGS)
+	tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS)
+
+SLURM_ARGS ?=
+
+test-slurm: $(ENGINES_ENV)/.done
+	tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS)
 
 bench-tasks: $(ENGINES_ENV)/.done
 	$(ENGINES_ENV)/bin/python -m benchmarks.tasks
@@ -126,15 +133,19 @@ lint: $(TEST_ENV)/.done
 # Downloads source distributions and what their notebooks import: the one target that needs the network for more
 # than its environment.
 PUBLIC_ENV := .venv-public-$(VERSION)
+PUBLIC_PACKAGES := awkward boost-histogram control corner emcee formulaic hdbscan hist iminuit jacobi lmfit mplhep \
+    networkx packaging particle scikit-learn seaborn statsmodels sympy tabulate vector \
+    mesa
+PUBLIC_ARGS ?=
 
 $(PUBLIC_ENV)/.done: pyproject.toml | check-python
 	$(INTERPRETER) -m venv --clear $(PUBLIC_ENV)
 	$(PUBLIC_ENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]' \
-	    statsmodels control emcee lmfit xarray scikit-learn corner packaging
+	    $(PUBLIC_PACKAGES)
 	@touch $@
 
 public: $(PUBLIC_ENV)/.done
-	$(PUBLIC_ENV)/bin/python -m tests.public.run
+	$(PUBLIC_ENV)/bin/python -m tests.public.run $(PUBLIC_ARGS)
 
 bench: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.audit_overhead

@@ -146,6 +146,10 @@ class Record:
     tasks: tuple[str, ...] = ()
     """Keys of the distributed tasks that the cell submitted."""
     environment: Digest = ""
+    open_tasks: tuple[str, ...] = ()
+    """Keys of those that still ran when the cell ended; empty texts for tasks that have none."""
+    overlapped: tuple[str, ...] = ()
+    """The same of tasks of earlier cells that still ran when the cell began."""
 
 
 @dataclass(slots=True)

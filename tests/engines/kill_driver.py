@@ -1,6 +1,6 @@
 """A manager that may be killed at any time: runs many tasks through an engine on a real store.
 
-``python kill_driver.py ENGINE FOLDER TASKS`` prints ``sum served run`` when it is through.
+``python kill_driver.py ENGINE FOLDER TASKS PAUSE``, with the seconds that a task takes, prints ``sum served run`` when it is through.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ STARTS: dict[str, tuple[type[EngineAdapter], str, str]] = {
 }
 SLOW = """
 def slow(i):
-    time.sleep(0.002)
+    time.sleep(PAUSE)
     mark("slow")
     return i * i
 """
 
 
-def main(engine: str, folder: Path, tasks: int) -> None:
+def main(engine: str, folder: Path, tasks: int, pause: float) -> None:
     kind, start, work = STARTS[engine]
     store = Store.open(folder / "store")
     notebook = Notebook(folder, store, kind())
     notebook.run(start)
-    notebook.run(SLOW)
+    notebook.run(SLOW.replace("PAUSE", str(pause)))
     notebook.run(work.format(tasks))
     store.flush()
     print(sum(notebook.space["r"]), notebook.last.served, notebook.last.run, flush=True)
@@ -54,4 +54,4 @@ def main(engine: str, folder: Path, tasks: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

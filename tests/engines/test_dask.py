@@ -478,6 +478,60 @@ def test_explicit_use_connects(notebooks: Make) -> None:
         second.space["client"].close()
 
 
+SIZED = """
+from dask.distributed import Client, LocalCluster
+cluster = LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0")
+client = Client(cluster)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "workers"),
+    [
+        ("cluster.scale(2)", 2),
+        ("cluster.adapt(minimum=1, maximum=2)", 1),
+        ("client.cluster.scale(n=1)", 1),
+        ("cluster.scale(1)\ncluster.scale(3)", 3),
+    ],
+)
+def test_a_rebuilt_cluster_has_its_size(notebooks: Make, size: str, workers: int) -> None:
+    """One that came back without workers would wait for ever."""
+    first = notebooks()
+    first.run(SIZED)
+    cluster = first.space["cluster"]
+    settings = next(h for c, h in first.adapter.handles().items() if isinstance(cluster, c)).settings
+    assert settings(cluster) == ""
+    first.run(size)
+    assert settings(cluster), "a cell that sizes a cluster changes it"
+    second = notebooks_without_closing(first)
+    rebuilt(first, second, ["client", "cluster"])
+    try:
+        second.run(FUNCTIONS)
+        second.run("r = client.submit(work, 1).result(20)\nn = len(cluster.worker_spec)")
+        assert second.space["r"] == 14
+        assert second.space["n"] == workers
+    finally:
+        second.space["client"].close()
+        second.space["cluster"].close()
+
+
+def test_a_rebuilt_client_sizes_the_cluster_that_it_makes(notebooks: Make) -> None:
+    first = notebooks()
+    first.run(
+        "from dask.distributed import Client\n"
+        "client = Client(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=':0')"
+    )
+    first.run("client.cluster.scale(1)")
+    second = notebooks_without_closing(first)
+    rebuilt(first, second, ["client"])
+    try:
+        second.run(FUNCTIONS)
+        second.run("r = client.submit(work, 1).result(20)")
+        assert second.space["r"] == 14
+    finally:
+        second.space["client"].close()
+
+
 def test_a_cluster_leaves_the_import_path_alone(notebooks: Make) -> None:
     first = notebooks()
     first.run("import distributed")

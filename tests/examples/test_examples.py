@@ -38,7 +38,7 @@ def by_action(reports: list[dict[str, Any]], ids: list[str]) -> dict[str, set[st
     return found
 
 
-@pytest.mark.parametrize("name", [MAPREDUCE, CONVOLUTION, "rag_bm25.ipynb"])
+@pytest.mark.parametrize("name", [MAPREDUCE, CONVOLUTION, "rag_bm25.ipynb", "climate_trend.ipynb"])
 def test_examples_are_valid_notebooks_without_outputs(name: str) -> None:
     content = nbformat.read(ROOT / "examples" / name, as_version=4)
     nbformat.validate(content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libraries.life import Life, live
-from support.notebooks import Lab
+from support.notebooks import Lab, Notebook
 
 SKLEARN = Life(
     make="import numpy as np\nfrom sklearn.ensemble import RandomForestClassifier\nfrom sklearn.linear_model import SGDClassifier\n"
@@ -95,3 +95,38 @@ def test_life(lab: Lab, name: str) -> None:
     library = name.partition(" ")[0]
     pytest.importorskip(library, reason=f"{library} is not installed")
     live(lab, LIVES[name])
+
+
+def test_backward_changes_what_its_graph_leads_to(lab: Lab) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    weights = "import torch\nw=torch.ones(3,requires_grad=True)"
+    lab.check(
+        Notebook([weights, "y=(w*2).sum()", "y.backward()", "r=w.grad.tolist()\ndel w,y"]),
+        {2: "y.backward(torch.tensor(3.))"},
+        skip=[0, 1],
+        execute=[2, 3],
+        expect=["r==[6.,6.,6.]"],
+    )
+
+
+def test_a_graph_that_backward_has_freed_leads_nowhere(lab: Lab) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    step = "loss=(w**2).sum()\nloss.backward()"
+    audited = lab.audit(Notebook(["import torch\nw=torch.ones(3,requires_grad=True)", step]))
+    assert [warning.partition(" cannot")[0] for warning in audited.warnings] == ["loss"]
+
+
+def test_a_generator_over_a_view_of_a_tensor_follows_it(lab: Lab) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    lab.check(
+        Notebook(
+            [
+                "import torch\nt=torch.arange(4.)\ng=(float(x) for x in t[1:])",
+                "t[2]=100",
+                "r=list(g)\ndel t,g",
+            ]
+        ),
+        {1: "t[2]=200"},
+        execute=[1, 2],
+        expect=["r==[1.,200.,3.]"],
+    )

@@ -8,6 +8,20 @@ from collections.abc import Sequence
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+SETTERS = frozenset(
+    ("rc", "seed", "use", "update", "set_printoptions", "set_option", "set_options", "set_theme", "set_style")
+    + (
+        "set_context",
+        "set_palette",
+        "set_defaults",
+        "simplefilter",
+        "filterwarnings",
+        "register",
+        "init_printing",
+    )
+)
+"""Functions of modules that change what later calls of the module do."""
+
 
 def transformed(source: str) -> str:
     """A cell as Python."""
@@ -87,10 +101,37 @@ def _imported(cells: Sequence[str]) -> set[str]:
     return found
 
 
+def _root(node: ast.expr) -> str:
+    """The name that an expression begins with, empty where it does not begin with one."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _sets(source: str, modules: set[str]) -> bool:
+    """Whether a cell sets something that an imported module keeps: ``plt.rc(...)``, ``np.random.seed(...)``."""
+    try:
+        tree = ast.parse(transformed(source))
+    except SyntaxError:
+        return True
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            call = node.value.func
+            name = call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "")
+            if name in SETTERS and _root(call) in modules:
+                return True
+        elif isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(not isinstance(t, ast.Name) and _root(t) in modules for t in targets):
+                return True
+    return False
+
+
 def reached(cells: Sequence[str], edited: int) -> set[int]:
     """Cells that the edit of one may reach: they mention a name that a reached cell mentions.
 
-    Far too many on purpose: what lies outside need not run, unless by state of an imported module.
+    Far too many on purpose: what lies outside need not run. A cell that sets something in a module reaches all
+    cells below it.
     """
     modules = _imported(cells)
     tainted: set[str] | None = set()
@@ -99,5 +140,6 @@ def reached(cells: Sequence[str], edited: int) -> set[int]:
         names = _names(cells[index])
         if index == edited or tainted is None or names is None or names & tainted:
             found.add(index)
-            tainted = None if tainted is None or names is None else tainted | (names - modules)
+            unknown = tainted is None or names is None or _sets(cells[index], modules)
+            tainted = None if unknown else tainted | (names - modules)
     return found

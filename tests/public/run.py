@@ -1,8 +1,8 @@
 """``python -m tests.public.run``: audit, repeat and edit notebooks of public projects, against plain runs.
 
-Each notebook runs twice under a plain kernel (what differs between the two is drawn, not computed, and is
-not compared), is audited, repeated unchanged in a new process, and repeated after each of some random
-edits of one cell, each compared with a plain run of the edited notebook: names, outputs, files.
+Each notebook runs under a plain kernel, is audited, repeated unchanged in a new process, and repeated after
+each of some random edits of one cell, each compared with a plain run of the same cells: names, outputs, files.
+Where something differs the plain runs go on: what differs between them is drawn, not computed, and not compared.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,16 +65,37 @@ class Trial:
         shutil.copytree(self.found.path.parent, target, ignore=shutil.ignore_patterns("*.ipynb", ".*"))
         return target
 
-    def run(self, mode: str, cells: Sequence[str], folder: Path) -> tuple[Result, float]:
+    def run(
+        self, mode: str, cells: Sequence[str], folder: Path, force: Collection[int] = ()
+    ) -> tuple[Result, float]:
         """One run in a new process, and its seconds."""
         began = time.perf_counter()
-        result = self.lab.run(mode, [(f"c{i}", s) for i, s in enumerate(cells)], folder=folder)
+        named = [(f"c{i}", s) for i, s in enumerate(cells)]
+        result = self.lab.run(mode, named, folder=folder, force=sorted(force))
         return result, time.perf_counter() - began
+
+    def repeat(self, cells: Sequence[str], folder: Path) -> tuple[Result, float]:
+        """A repeat, started over as ``nbrewind repeat`` does: with the cells forced that draw something else (R5)."""
+        forced: set[int] = set()
+        while True:
+            try:
+                result, seconds = self.run("repeat", cells, folder, forced)
+            except KernelTrouble as error:
+                more = named_to_force(str(error)) - forced
+                if not more:
+                    raise
+            else:
+                told = [run.evalue for run in result.runs if run.ename == "RecomputeFailed"]
+                told += [form[1] for form in result.described["names"].values() if form[0] == "unavailable"]
+                more = named_to_force(" ".join(told)) - forced
+                if not more:
+                    return result, seconds
+            forced |= more
 
     def row(self, dice: random.Random, count: int, patience: float) -> Row:
         """Everything with this notebook."""
         cells = list(self.found.cells)
-        row = Row(f"{self.found.package} {self.found.version}: {self.found.path.name}", len(cells))
+        row = Row(title(self.found), len(cells))
         first, row.plain_seconds = self.run("plain", cells, self.folder("plain-a"))
         failed = [r for r in first.runs if r.status != "ok"]
         if len(failed) * 2 > len(cells) or row.plain_seconds > patience:
@@ -81,18 +103,16 @@ class Trial:
             row.reason = f"{failed[0].ename}: {failed[0].evalue}"[:120] if failed else "too slow"
             return row
         drawn = Drawn(first)
-        drawn.add(self.run("plain", cells, self.folder("plain-b"))[0])
         work = self.folder("work")
         _, row.audit_seconds = self.run("audit", cells, work)
-        same, row.repeat_seconds = self.run("repeat", cells, work)
+        same, row.repeat_seconds = self.repeat(cells, work)
         row.unchanged_executed = executed(same)
         row.reasons += reasons(same, range(len(cells)))
         row.wrong += [f"unchanged: {d}" for d in self.differences(drawn, cells, same)]
         for number in range(count):
             where, changed = edits.edit(cells, dice)
             drawn = Drawn(self.run("plain", changed, self.folder(f"plain-{number}"))[0])
-            drawn.add(self.run("plain", changed, self.folder(f"again-{number}"))[0])
-            result, _ = self.run("repeat", changed, work)
+            result, _ = self.repeat(changed, work)
             needed = edits.reached(changed, where)
             outside = [i for i in range(len(cells)) if i not in needed]
             row.edited_cells += len(cells)
@@ -112,6 +132,11 @@ class Trial:
                 break
             drawn.add(self.run("plain", cells, self.folder(f"more-{next(self.lab.house.numbers)}"))[0])
         return drawn.differences(result)
+
+
+def named_to_force(message: str) -> set[int]:
+    """Cells that a refusal to run cells again names."""
+    return set(map(int, re.findall(r"cell (\d+) is nondeterministic", message)))
 
 
 class Drawn:
@@ -160,16 +185,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.public.run", description=__doc__)
     parser.add_argument("packages", nargs="*", default=list(sources.CHOSEN))
     parser.add_argument("--cache", type=Path, default=Path(".public"), help="where archives are kept")
-    parser.add_argument("--all", action="store_true", help="all notebooks of the projects, not the chosen ones")
+    parser.add_argument(
+        "--all", action="store_true", help="all notebooks of the projects, not the chosen ones"
+    )
     parser.add_argument("--most", type=int, default=100, help="notebooks of one project")
     parser.add_argument("--only", default="", help="notebooks whose path holds this")
     parser.add_argument("--edits", type=int, default=3)
     parser.add_argument("--patience", type=float, default=40.0, help="seconds of a plain run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="all that is known of each notebook, after each of them")
+    parser.add_argument(
+        "--json", type=Path, help="all that is known of each notebook; rows that it has are kept"
+    )
     parser.add_argument("--table", type=Path, help="the result as Markdown")
     options = parser.parse_args()
-    rows: list[Row] = []
+    rows = known(options.json)
     with House() as house:
         for package in options.packages:
             try:
@@ -185,7 +214,7 @@ def main() -> int:
                     break
                 row = trial(house, one, options)
                 tried += row.outcome != "skipped"
-                rows.append(row)
+                rows = [*(r for r in rows if r.notebook != row.notebook), row]
                 print(line(row), flush=True)
                 if options.json:
                     options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -209,9 +238,21 @@ def trial(house: House, found: sources.Found, options: argparse.Namespace) -> Ro
     try:
         return Trial(house, found, home).row(random.Random(options.seed), options.edits, options.patience)
     except (KernelTrouble, AssertionError, TimeoutError, asyncio.CancelledError) as error:
-        return Row(f"{found.package}: {found.path.name}", len(found.cells), "error", str(error)[:300])
+        return Row(title(found), len(found.cells), "error", str(error)[:300])
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def known(path: Path | None) -> list[Row]:
+    """The rows of earlier runs."""
+    if path is None or not path.exists():
+        return []
+    return [Row(**row) for row in json.loads(path.read_text())]
+
+
+def title(found: sources.Found) -> str:
+    """What a notebook is called."""
+    return f"{found.package} {found.version}: {found.path.stem}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -219,14 +260,14 @@ def table(rows: Sequence[Row]) -> str:
     ran = [row for row in rows if row.outcome != "skipped"]
     head = "| notebook | cells | unchanged: executed | edits: executed of | needless | differences |\n|---|---|---|---|---|---|"
     lines = [
-        f"| {r.notebook.replace('.ipynb', '')} | {r.cells} | {r.unchanged_executed} "
+        f"| {r.notebook} | {r.cells} | {r.unchanged_executed} "
         f"| {r.edited_executed} of {r.edited_cells} | {r.needless} | {len(r.wrong) or r.reason or 'none'} |"
         for r in ran
     ]
     sums = [sum(getattr(r, name) for r in ran) for name in ("cells", "unchanged_executed", "edited_executed")]
     edited, needless = sum(r.edited_cells for r in ran), sum(r.needless for r in ran)
     wrong = sum(bool(r.wrong) for r in ran)
-    total = f"| **{len(ran)}** | {sums[0]} | {sums[1]} | {sums[2]} of {edited} | {needless} | {wrong or 'none'} |"
+    total = f"| **{sum(r.outcome != 'error' for r in ran)}** | {sums[0]} | {sums[1]} | {sums[2]} of {edited} | {needless} | {wrong or 'none'} |"
     return "\n".join([head, *lines, total]) + "\n"
 
 

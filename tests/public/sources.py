@@ -10,20 +10,38 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 CHOSEN: dict[str, tuple[str, ...]] = {
-    "seaborn": ("blend_palette", "dark_palette", "hls_palette", "light_palette", "mpl_palette"),
-    "hist": ("Histogram", "Stack", "Reprs", "Transform", "axestuple-setattr"),
-    "vector": ("object", "numpy", "sympy"),
     "awkward": ("jagged-ragged-awkward-arrays",),
-    "iminuit": ("correlated_data", "generic_least_squares", "external_minimizer", "error_bands"),
-    "boost-histogram": ("SimpleExample", "xarray", "BoostHistogramHandsOn"),
-    "statsmodels": ("wls", "ols", "lowess", "quantile_regression", "robust_models_1", "deterministics")
-    + ("tsa_dates", "metaanalysis1", "chi2_fitting"),
-    "control": ("python-control_tutorial", "describing_functions", "cds110-L3_lti-systems"),
-    "lmfit": ("discuss_model_eval_uncertainty",),
+    "boost-histogram": ("SimpleExample", "BoostHistogramHandsOn"),
+    "control": ("describing_functions", "repr_gallery", "interconnect_tutorial"),
     "corner": ("custom", "sigmas"),
+    "formulaic": (
+        "contrasts",
+        "formulae",
+        "missing_data",
+        "model_specs",
+        "quickstart",
+        "splines",
+        "transforms",
+    ),
+    "hdbscan": ("How HDBSCAN Works",),
+    "hist": ("Histogram", "Stack", "Reprs", "Transform", "axestuple-setattr"),
+    "iminuit": ("correlated_data", "generic_least_squares", "external_minimizer"),
+    "lmfit": ("discuss_model_eval_uncertainty",),
     "mesa": ("0_first_model", "3_agentset"),
-    "xarray": ("weather-data",),
-    "hdbscan": ("How HDBSCAN Works", "How Soft Clustering for HDBSCAN Works"),
+    "mplhep": ("Examples",),
+    "particle": ("ParticleDemo",),
+    "statsmodels": ("chi2_fitting", "deterministics", "glm_formula", "gls", "lowess", "metaanalysis1", "ols")
+    + ("predict", "robust_models_0", "stats_poisson", "tsa_dates", "wls"),
+    "vector": ("object", "numpy", "sympy"),
+    "seaborn": (
+        "aesthetics",
+        "axes_style",
+        "blend_palette",
+        "color_palette",
+        "cubehelix_palette",
+        "dark_palette",
+    )
+    + ("diverging_palette", "hls_palette", "husl_palette", "light_palette", "mpl_palette"),
 }
 """Notebooks of projects that run in seconds and without the network, by the names of their files."""
 

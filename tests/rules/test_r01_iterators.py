@@ -37,7 +37,12 @@ def test_what_changed_under_its_iterator_is_rebuilt(lab: Lab, change: str) -> No
 
 def test_a_group_stays_with_its_iterator(lab: Lab) -> None:
     notebook = Notebook(
-        ["import itertools", "runs = itertools.groupby('aab')\nkey, run = next(runs)", "x = next(run)", "y = 1"]
+        [
+            "import itertools",
+            "runs = itertools.groupby('aab')\nkey, run = next(runs)",
+            "x = next(run)",
+            "y = 1",
+        ]
     )
     lab.check(notebook)
     lab.check(notebook, {3: "y = type(run).__name__, next(run), list(run), next(runs)[0]"})

@@ -72,3 +72,53 @@ def test_nested_values_are_each_looked_at_a_few_times(lab: Lab) -> None:
     made = "x=None\nfor _ in range(40): x=lossylib.Nested(x)\nbefore=lossylib.Nested.made"
     audited = lab.audit(Notebook(["import lossylib", made, "n=lossylib.Nested.made-before\nprint(n < 2000)"]))
     assert audited.runs[2].messages[0]["content"]["text"] == "True\n"
+
+
+def test_a_singleton_of_a_package_joins_nothing(lab: Lab) -> None:
+    notebook = Notebook(
+        [
+            "import lossylib\na=lossylib.Table([2,1])",
+            "b=lossylib.Table([4,3])",
+            "b.rows.append(5)",
+            "r=list(a.rows)",
+        ]
+    )
+    audited = lab.audit(notebook)
+    assert any("pickling a Table loses .rows" in warning for warning in audited.warnings)
+    changed = lab.repeat(
+        notebook, {0: "import lossylib\na=lossylib.Table([9,1])"}, expect=["a.backend is b.backend"]
+    )
+    assert changed.problems(skip=[1, 2], execute=[0, 3]) == []
+
+
+def test_a_singleton_that_holds_what_can_change_joins_as_before(lab: Lab) -> None:
+    holds = "import lossylib\nlossylib.Backend.instance().kind=[1]\na=lossylib.Table([2,1])"
+    lab.check(
+        Notebook([holds, "b=lossylib.Table([4,3])", "b.backend.kind.append(5)", "r=list(a.backend.kind)"]),
+        {2: "b.backend.kind.append(6)"},
+        execute=[2, 3],
+        expect=["r==[1,6]", "a.backend is b.backend"],
+    )
+
+
+def test_a_dead_objects_address_touches_nothing(lab: Lab) -> None:
+    """What pickling makes is gone after the cell, and the next cell's values may lie where it lay."""
+    cells = [f"t{n}=lossylib.Table([{n},0])\nu{n}=[[{n}], [0]]" for n in range(30)]
+    audited = lab.audit(Notebook(["import lossylib", *cells]))
+    written = [sorted(report["writes"]) for report in audited.reports[1:]]
+    assert written == [[f"name:t{n}", f"name:u{n}"] for n in range(30)]
+
+
+def test_a_singleton_that_a_cell_changes_joins_those_who_hold_it(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [
+                "import lossylib\na=lossylib.Table([2,1])\nb=lossylib.Table([4,3])",
+                "a.backend.kind=5",
+                "r=b.backend.kind",
+            ]
+        ),
+        {1: "a.backend.kind=6"},
+        execute=[1, 2],
+        expect=["r==6"],
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.notebooks import Lab, Notebook
 
 HIDDEN = Notebook(["src=[1,2,3]", "g=(x for x in src)", "src.append(9)", "b=list(g)"])
@@ -80,4 +82,28 @@ def test_a_match_keeps_its_cell(lab: Lab) -> None:
         skip=[0],
         execute=[1],
         expect=["z=='b'"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "look"),
+    [
+        ("(x for x in arr[1:])", "[int(x) for x in g]"),
+        ("(x for x in memoryview(arr)[1:])", "[int(x) for x in g]"),
+        ("(x for x in arr[1:].reshape(1,-1)[0])", "[int(x) for x in g]"),
+        ("(x for x in boxes[1:])", "[x[0] for x in g]"),
+        ("arr[1:].flat", "[int(x) for x in g]"),
+        ("np.ndenumerate(arr[1:])", "[int(x) for _,x in g]"),
+        ("np.nditer(arr[1:])", "[int(x) for x in g]"),
+        ("np.broadcast(arr[1:],1)", "[int(x) for x,_ in g]"),
+    ],
+)
+def test_what_goes_over_an_array_follows_it(lab: Lab, make: str, look: str) -> None:
+    """Neither arrays nor NumPy's iterators tell the collector what they refer to."""
+    first = f"import numpy as np\narr=np.arange(4)\nbox=[2]\nboxes=np.empty(4,dtype=object)\nboxes[:]=[[],[1],box,[3]]\ng={make}"
+    lab.check(
+        Notebook([first, "arr[2]=100\nbox[0]=100", f"r={look}"]),
+        {1: "arr[2]=200\nbox[0]=200"},
+        execute=[1, 2],
+        expect=["r==[1,200,3]"],
     )

@@ -168,3 +168,17 @@ def test_each_of_several_results_is_rebuilt(lab: Lab) -> None:
         ["%config InteractiveShell.ast_node_interactivity='all'\n" + TWO_VALUES, "a=g()\na\n5\n[a]", "x=1"]
     )
     lab.check(notebook, {2: "x=next(_[0]), __, next(___)"}, skip=[0])
+
+
+def test_a_class_whose_method_an_unstorable_value_holds(lab: Lab) -> None:
+    """The class is loaded for its own sake, and for that the cells run again which need it as it was before."""
+    make = (
+        "class M:\n def __init__(self): self.f=self.go; self.g=(i for i in range(9))\n def go(self): return 1"
+    )
+    lab.check(
+        Notebook([make, "m=M()\nx=next(m.g)", "n=1"]),
+        {2: "n=2"},
+        skip=[0, 1],
+        execute=[2],
+        expect=["type(m) is M", "m.f()==1"],
+    )

@@ -315,3 +315,16 @@ def test_a_reload_that_found_no_file_finds_none_again(lab: Lab) -> None:
         {"helper.py": "SCALE = 1\n", "sub/x.txt": ""},
     )
     lab.check(notebook, {4: "w = helper.SCALE"}, insert={3: "importlib.reload(helper);"})
+
+
+def test_a_module_that_warns_whoever_imports_it(lab: Lab) -> None:
+    look = "import os,warnings\nwith warnings.catch_warnings(record=True) as w:\n warnings.simplefilter('always')\n import shop"
+    lab.check(
+        Notebook(
+            [look, "where=[os.path.basename(x.filename) for x in w]"],
+            {"shop.py": "import loud", "loud.py": "import warnings\nwarnings.warn('look', stacklevel=2)"},
+        ),
+        {0: f"{look}\nn=1"},
+        execute=[0],
+        expect=["where==['shop.py']"],
+    )

@@ -39,3 +39,7 @@ def test_a_call_that_patches_again_what_is_patched(lab: Lab) -> None:
 def test_what_an_import_patches_comes_with_the_import(lab: Lab) -> None:
     notebook = Notebook(["import numpy as np", "import sklearn.linear_model", "m=np.arange(3)", "r=m.sum()"])
     lab.check(notebook, {3: "r=m.sum()+1"}, skip=[0, 1, 2])
+
+
+def test_objects_of_a_library_are_not_asked_for_anything(lab: Lab) -> None:
+    lab.check(Notebook(["import loudlib", "x=1"]), {1: "x=loudlib.New.__name__"}, skip=[0], execute=[1])

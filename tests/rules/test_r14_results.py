@@ -55,7 +55,9 @@ def test_another_result_that_is_the_same_small_number(lab: Lab) -> None:
 
 
 def test_several_displayed_by_one_cell_that_reads_them(lab: Lab) -> None:
-    setting = "from IPython.core.interactiveshell import InteractiveShell as S\nS.ast_node_interactivity='all'"
+    setting = (
+        "from IPython.core.interactiveshell import InteractiveShell as S\nS.ast_node_interactivity='all'"
+    )
     lab.check(
         Notebook([setting, "7", "_+1\n_+1\n_=0\n'late'", "r=(_,__,___)"]),
         {3: "s=(_,__,___)"},

@@ -215,6 +215,12 @@ def _code_parts(code: CodeType) -> Iterator[str | bytes]:
 
 
 _CODE_DIGESTS: dict[int, tuple[CodeType, str]] = {}
+_SOURCED: dict[CodeType, str] = {}
+"""Digests of code that had a source, by the code itself, to which its file's name does not belong.
+
+cloudpickle sends code without the name of its file, and gives the classes of the notebook
+new methods when an instance comes back from a worker.
+"""
 
 
 def code_digest(code: CodeType) -> str:
@@ -224,9 +230,10 @@ def code_digest(code: CodeType) -> str:
         return known[1]
     node = function_node(code)
     if node is None:
-        digest = hash_parts(*_code_parts(code))
+        digest = _SOURCED.get(code) or hash_parts(*_code_parts(code))
     else:
         digest = hash_parts("tree", code.co_name, dump_tree(node), str(future_flags(code)))
+        _SOURCED[code] = digest
     _CODE_DIGESTS[id(code)] = (code, digest)
     return digest
 

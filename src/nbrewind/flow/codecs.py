@@ -95,6 +95,12 @@ class Codec(ABC):
         """Address and size of memory that may belong to an array, where pickling would copy it."""
         return ()
 
+    def untold(self, value: Any) -> Iterable[Any]:
+        """Objects that a value shares with others, and does not tell Python's collector: asked of what is
+        held by something that cannot be stored.
+        """
+        return ()
+
 
 class _Refusal(Codec):
     """Stands for a codec that cannot be loaded: the general rules may be wrong for its package."""
@@ -195,6 +201,18 @@ def handler(cls: type) -> Handler | None:
     """How a walk meets values of a type that has a codec, else None."""
     codec = find(cls)
     return None if codec is None else partial(_visit, codec)
+
+
+def untold(walk: Walk, obj: Any) -> list[Any]:
+    """What a value's codec knows to be behind it; found by its type, so that no code of the user runs."""
+    codec = find(type(obj))
+    if codec is None or type(codec).untold is Codec.untold:
+        return []
+    try:
+        return list(codec.untold(obj))
+    except Exception as error:  # noqa: BLE001 - a third party's code may raise anything; the reason is reported
+        walk.opaque.setdefault(f"what a {type(obj).__name__} shares is unknown ({type(error).__name__})")
+        return []
 
 
 def _visit(codec: Codec, walk: Walk, obj: Any) -> None:

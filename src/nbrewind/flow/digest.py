@@ -79,6 +79,7 @@ class Walk:
         "runs",
         "sets",
         "shared",
+        "singletons",
         "world",
     )
 
@@ -110,6 +111,8 @@ class Walk:
         """Long lists and dicts by address: they may be stored in parts."""
         self.shared: set[int] = set()
         """Numbers of the nodes that were met more than once."""
+        self.singletons: set[int] = set()
+        """Addresses of packages' singletons, which are no nodes while nobody changes them."""
 
     def digest(self) -> Digest:
         """The content digest of everything visited so far."""
@@ -159,7 +162,9 @@ class Walk:
             self.reach(obj)
 
     def reach(self, obj: Any) -> None:
-        """Number every mutable object behind ``obj`` that the collector can see (R4)."""
+        """Number every mutable object behind ``obj``: what the collector sees, and arrays' memory (R4)."""
+        from nbrewind.flow import kinds
+
         seen: set[int] = {id(obj)}
         queue = [obj]
         while queue:
@@ -167,12 +172,17 @@ class Walk:
             children = gc.get_referents(current)
             if isinstance(current, weakref.ReferenceType):
                 children = [*children, current()]
+            else:
+                children = [*children, *kinds.untold(self, current), *codecs.untold(self, current)]
             for child in children:
                 if id(child) in seen or isinstance(child, _BOUNDARY):
                     continue
                 if isinstance(child, dict) and self._foreign_dict(child):
                     continue
                 if self.world is not None and self.world.handle(child) is not None:
+                    continue
+                if self.world is not None and losses.only_one(child):
+                    self.singletons |= losses.singletons(child)
                     continue
                 seen.add(id(child))
                 self.keep.append(child)
@@ -462,9 +472,14 @@ def _builtin(walk: Walk, obj: BuiltinFunctionType) -> None:
 
 
 def _method(walk: Walk, obj: MethodType) -> None:
+    owner = obj.__self__
+    if isinstance(owner, type) and not is_own_class(owner) and getattr(owner, obj.__name__, None) == obj:
+        walk.text(b"m", obj.__name__)  # a class method of a package is known by name, like its class
+        walk.visit(owner)
+        return
     walk.buf += b"M"
     walk.visit(obj.__func__)
-    walk.visit(obj.__self__)
+    walk.visit(owner)
 
 
 def made_by_hand(name: str) -> str:
@@ -650,6 +665,9 @@ def reduced(walk: Walk, obj: Any) -> bool:
         if handle is not None:
             walk.handle(obj, handle)
             return True
+        if losses.only_one(obj):
+            _singleton(walk, obj)
+            return True
     if not walk.number(obj):
         return True
     try:
@@ -688,6 +706,19 @@ def reduced(walk: Walk, obj: Any) -> bool:
             for item in listed:
                 walk.visit(item)
     return state is not None
+
+
+def _singleton(walk: Walk, obj: Any) -> None:
+    """A package's only one of its kind: no node, as nothing can be shared through it."""
+    walk.singletons |= losses.singletons(obj)
+    made = reduction(obj)
+    walk.keep.append(made)
+    walk.text(b"1", type(obj).__qualname__)
+    walk.visit(made[0])
+    walk.visit(made[1])
+    for name, value in losses.attributes(obj).items():
+        walk.text(b"n", name)
+        walk.visit(value)
 
 
 def short(error: BaseException) -> str:

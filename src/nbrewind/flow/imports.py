@@ -21,6 +21,9 @@ from nbrewind.flow.stored import StoredText
 
 Callback = Callable[[ModuleType], None]
 
+_UNSEEN = importlib.machinery.SourceFileLoader.exec_module.__code__.co_filename
+"""Frames of this file are left out of tracebacks, and not counted by ``warnings.warn(..., stacklevel=2)``."""
+
 
 class _Made(importlib.abc.Loader):
     """Loads what is there."""
@@ -137,6 +140,7 @@ class ImportWatch:
                     BASELINES[fullname] = {k: v for k, v in now if patched.get(k, module) is not v}
                 self._imported(module)
 
+            exec_module.__code__ = exec_module.__code__.replace(co_filename=_UNSEEN)
             try:
                 loader.exec_module = exec_module
             except AttributeError:

@@ -348,6 +348,43 @@ def root_buffer(array: Any) -> tuple[Any, Any]:
     return root, exporter
 
 
+def untold(walk: walks.Walk, obj: Any) -> list[Any]:
+    """What NumPy's arrays and iterators refer to, and do not tell the collector."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return []
+    if isinstance(obj, numpy.ndarray):
+        return _behind_array(walk, obj)
+    if isinstance(obj, numpy.flatiter):
+        return [obj.base]
+    if isinstance(obj, numpy.broadcast):
+        return list(obj.iters)
+    if isinstance(obj, numpy.nditer):
+        try:
+            return list(obj.operands)
+        except ValueError:  # it is closed
+            return []
+    return []
+
+
+def _behind_array(walk: walks.Walk, array: Any) -> list[Any]:
+    """What an array refers to, its own memory met as :func:`_array` would meet it."""
+    ndarray = sys.modules["numpy"].ndarray
+    root, exporter = root_buffer(array)
+    if exporter is not None:
+        walk.borrow(*lending.extent(array))
+    elif type(root) is ndarray:
+        walk.lent.append((root, id(root)))
+    elif id(root) + 1 not in walk.memo:
+        walk.mark(id(root) + 1)
+        walk.lent.append((root, id(root) + 1))
+    found = [root] if type(root) is ndarray else []
+    if array.dtype.hasobject:
+        plain = array if type(array) is ndarray else ndarray.view(array, ndarray)
+        found += plain.ravel(order="K").tolist()
+    return found if exporter is None else [*found, exporter]
+
+
 def _array(walk: walks.Walk, obj: Any) -> None:
     walk.deps.add("lib:numpy")
     root, exporter = root_buffer(obj)

@@ -14,7 +14,7 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -51,6 +51,57 @@ def suspect(cls: type) -> bool:
     return known
 
 
+def only_one(obj: Any, depth: int = 3) -> bool:
+    """Whether pickling gives this very object: a package's singleton, which joins nothing (R8).
+
+    Only where it holds nothing that can change in place (or singletons, ``depth`` deep): like a module it is
+    known by name then, until one of its attributes is set (:func:`changed`).
+    """
+    if id(obj) in _SINGLETONS:
+        return id(obj) not in _CHANGED
+    cls = type(obj)
+    if not suspect(cls) or hasattr(cls, "__del__"):
+        return False
+    held = [value for value in attributes(obj).values() if not isinstance(value, _FIXED)]
+    if held and not (depth and all(only_one(value, depth - 1) for value in held)):
+        return False
+    try:
+        with _unseen():
+            made = obj.__reduce_ex__(4)
+            plain = isinstance(made, tuple) and all(isinstance(arg, _FIXED) for arg in made[1])
+            alone = plain and not any(made[2:]) and made[0](*made[1]) is obj
+    except Exception:  # noqa: BLE001 - a package's code may raise anything; then it is not known by name
+        return False
+    if alone:
+        _SINGLETONS[id(obj)] = (obj, attributes(obj))
+    return alone
+
+
+def singletons(obj: Any) -> set[int]:
+    """A singleton and those that it holds, by address."""
+    held = [value for value in attributes(obj).values() if id(value) in _SINGLETONS]
+    return {id(obj)}.union(*map(singletons, held))
+
+
+def changed() -> set[int]:
+    """Singletons whose attributes were set since they were met, each told once: nodes from now on."""
+    found = {
+        key
+        for key, (obj, held) in _SINGLETONS.items()
+        if key not in _CHANGED and [*map(id, held.values())] != [*map(id, attributes(obj).values())]
+    }
+    _CHANGED.update(found)
+    return found
+
+
+_SINGLETONS: dict[int, tuple[Any, dict[str, Any]]] = {}
+"""Those met so far, by address, and what they held then."""
+_CHANGED: set[int] = set()
+
+
+_FIXED = (int, float, complex, str, bytes, NoneType, type, ModuleType, FunctionType, BuiltinFunctionType)
+
+
 def found(walk: Walk, obj: Any, reduced: tuple[Any, ...]) -> str:
     """What pickling an object loses, as a reason; empty where nothing is lost.
 
@@ -84,10 +135,10 @@ def _compared(walk: Walk, obj: Any, kind: str, reduced: tuple[Any, ...]) -> str:
     walk.keep.append(made)
     if type(made) is not type(obj):
         return f"pickling a {kind} gives a {type(made).__name__}"
-    there = _attributes(made)
+    there = attributes(made)
     lost = [
         name
-        for name, value in _attributes(obj).items()
+        for name, value in attributes(obj).items()
         if (name in there and not _same(walk, value, there[name]))
         or (name not in there and not _same(walk, value, getattr(type(made), name, None)))
     ]
@@ -138,7 +189,7 @@ def _unseen() -> Iterator[None]:
             numpy.set_state(drawn)
 
 
-def _attributes(obj: Any) -> dict[str, Any]:
+def attributes(obj: Any) -> dict[str, Any]:
     from nbrewind.flow import kinds
 
     return {**(getattr(obj, "__dict__", None) or {}), **kinds.slot_values(obj)}

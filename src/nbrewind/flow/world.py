@@ -13,6 +13,8 @@ from nbrewind.flow.namespace import Namespace
 
 CLOSED = ":closed"
 """Ends what a closed handle counts as: closing one is a write, though its identity stays (R4)."""
+SETTINGS = ":set:"
+"""Before the digest of what later calls set on a handle, which is a write too."""
 
 Describe = Callable[[Any], tuple[str, Any] | None]
 """Gives ``(kind, recipe)`` of an object that is a handle, None of any other."""
@@ -78,18 +80,22 @@ class World:
         self._roots[cls] = root
 
     def handle(self, obj: Any) -> str | None:
-        """What a handle counts as: its identity and whether it is closed; None for other objects."""
-        identity = self._identity(obj)
-        if identity is None:
-            return None
-        return identity + CLOSED if self._is_closed(obj) else identity
+        """What a handle counts as: its identity, what was set on it later, whether it is closed.
 
-    def _is_closed(self, obj: Any) -> bool:
+        None for other objects.
+        """
+        identity = self._identity(obj)
+        return None if identity is None else identity + self._condition(obj)
+
+    def _condition(self, obj: Any) -> str:
         for cls, describe in self.handle_types.items():
             if isinstance(obj, cls):
+                settings = getattr(describe, "settings", None)
                 closed = getattr(describe, "closed", None)
-                return closed is not None and bool(closed(obj))
-        return False
+                text = settings(obj) if settings is not None else ""
+                ended = closed is not None and bool(closed(obj))
+                return (SETTINGS + hash_parts(text) if text else "") + (CLOSED if ended else "")
+        return ""
 
     def _identity(self, obj: Any) -> str | None:
         """The identity of a handle, given at its first walk."""
@@ -127,7 +133,7 @@ class World:
     def known_handle(self, identity: str) -> Any:
         """The live handle of an identity, None if this process has none."""
         for reference, name in list(self._handles.values()):
-            if name == identity.removesuffix(CLOSED):
+            if name == _unconditional(identity):
                 found = reference()
                 if found is not None and self.handle(found) == identity:
                     return found
@@ -139,7 +145,7 @@ class World:
             reference: Callable[[], Any] = weakref.ref(obj)
         except TypeError:
             reference = partial(_same, obj)
-        self._handles[id(obj)] = (reference, identity.removesuffix(CLOSED))
+        self._handles[id(obj)] = (reference, _unconditional(identity))
 
     def has_handles(self, cls: type) -> bool:
         """Whether an instance of a class may be a handle."""
@@ -148,6 +154,10 @@ class World:
     def is_namespace(self, mapping: Any) -> bool:
         """Whether ``mapping`` is the user's namespace."""
         return mapping is self.namespace
+
+
+def _unconditional(identity: str) -> str:
+    return identity.removesuffix(CLOSED).partition(SETTINGS)[0]
 
 
 def _same(obj: Any) -> Any:

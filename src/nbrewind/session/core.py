@@ -23,7 +23,7 @@ from nbrewind import rules
 from nbrewind.errors import RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
-from nbrewind.model import CellError, CellReport, Commit, Delta, Record, Root, State, Version
+from nbrewind.model import CellError, CellReport, Commit, Delta, FileState, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
 from nbrewind.plan.match import EVERY_CELL, choose, label
 from nbrewind.plan.results import RESULT_NAMES
@@ -102,6 +102,8 @@ class Session:
         """Tasks that there were before a look between cells had others begin."""
         self._asked: dict[Root, None] = {}
         """What such a look could not have, since the loop has to run for it."""
+        self._late: dict[str, FileState] = {}
+        """Files of tasks that ran on after cells that were restored (``_late_files_arrive``)."""
         self._said: set[tuple[str, str]] = set()
         self._told: set[str] = set()
 
@@ -157,6 +159,8 @@ class Session:
         while True:
             choice = choose(records, self.state, self.process.start, branch=self.history.branch())
             record = choice.record
+            if record is None and self._late_files_arrive():
+                continue
             if record is None or self._files_sound(record):
                 break
             records.remove(choice.nearest or record)
@@ -169,6 +173,17 @@ class Session:
             report.changed_inputs = choice.changed
             report.reason = self.explain.reason(choice, self.state)
         return record, report
+
+    def _late_files_arrive(self) -> bool:
+        """Let what tasks of restored cells wrote later be there from now on; whether that is news.
+
+        When it came is open in any run, until a cell waits for it; a cell that was recorded
+        with such a file claims it, or found it.
+        """
+        late, self._late = self._late, {}
+        new = {key: state for key, state in late.items() if key not in self.state.files}
+        self.state.files.update(new)
+        return bool(new)
 
     def _files_sound(self, record: Record) -> bool:
         """Whether the files of a record can be had: cells that execute later may read them."""
@@ -187,6 +202,12 @@ class Session:
             changed, missing = self.process.tasks.holds(record.tasks)
             if changed or missing:
                 return "a task of it is not the same any more"
+        if record.open_tasks and self.process.tasks.late_files(record.open_tasks) is None:
+            return "a task of it ran on after it, and what that wrote is not known"
+        if record.overlapped and record.delta.files:
+            late = self.process.tasks.late_files(record.overlapped)
+            if late is None or record.delta.files.keys() & {self.process.portable(path) for path in late}:
+                return "tasks of earlier cells wrote files while it ran"
         torn = "" if self.store.complete(record) else "the store misses part of its record"
         return refused(record, pure=pure) or torn
 
@@ -200,6 +221,8 @@ class Session:
         after = apply_delta(before, record.delta, count)
         for root in {*record.delta.names, *record.delta.deleted}:
             self.process.observer.forget(root)
+        for path, state in (self.process.tasks.late_files(record.open_tasks) or {}).items():
+            self._late[self.process.portable(path)] = state
         self.memory.become(after)
         self.process.behind = True
         report.action = "failed" if record.error is not None else "restored"
@@ -235,6 +258,7 @@ class Session:
 
     async def begin(self, source: str, report: CellReport, count: int) -> Running:
         """Bring the process to S and start recording; the kernel runs the cell next."""
+        self._late_files_arrive()
         self.settle()
         self._transformed = None
         transformed = self.transformed(source)
@@ -614,6 +638,7 @@ class Session:
         for adapter in self.process.adapters:
             adapter.finish(timeout=10.0)
         layer = self.process.layer
+        self._late_files_arrive()
         with self.memory.own_work():
             if self.options.end_files:
                 layer.put_all(self.state.files)

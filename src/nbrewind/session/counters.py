@@ -74,7 +74,7 @@ def _plain(name: str) -> dict[str, Any]:
     held = vars(sys.modules[name]) if isinstance(sys.modules.get(name), ModuleType) else {}
     found = {f"attr:{name}:{key}": value for key, value in _numbers(held)}
     for value in list(held.values()):
-        own = isinstance(value, type) and value.__module__ == name and value.__flags__ & _HEAP
+        own = issubclass(type(value), type) and value.__module__ == name and value.__flags__ & _HEAP
         if own and reference(value) == (name, value.__qualname__):
             found.update(
                 (f"attr:{name}:{value.__qualname__}.{key}", number) for key, number in _numbers(vars(value))

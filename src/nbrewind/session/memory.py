@@ -105,6 +105,8 @@ class Memory:
         self.between = CellReads()
         self.lock = threading.RLock()
         """Held while values are loaded."""
+        self.loading: set[Root] = set()
+        """Classes that are being loaded: they may refer to themselves."""
         self._moving = threading.RLock()
         """Held for moments: names are moved in and parked one after the other (R11)."""
         self.thread = _ThisThread()
@@ -411,22 +413,16 @@ class Memory:
 
     def class_of(self, root: Root) -> type:
         """The class object of an identity, at the version of the state."""
-        if root in self.state.names and not self.is_live(root) and root not in self._loading:
-            self._loading.add(root)
+        if root in self.state.names and not self.is_live(root) and root not in self.loading:
+            self.loading.add(root)
             try:
                 self._bring(root, self.state.names[root])
             finally:
-                self._loading.discard(root)
+                self.loading.discard(root)
         found = self.world.classes.get(root)
         if found is None:
             raise NotStorable(f"its class {root.rpartition('#')[2]} is not known here")
         return found
-
-    @property
-    def _loading(self) -> set[Root]:
-        if not hasattr(self, "_loading_roots"):
-            self._loading_roots: set[Root] = set()
-        return self._loading_roots
 
     def existing_class(self, root: Root) -> type | None:
         """The class object of an identity, whatever its version."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from nbrewind import rules
 from nbrewind.errors import LeftOut, NotStorable
-from nbrewind.flow import lending
+from nbrewind.flow import lending, losses
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
@@ -49,6 +49,8 @@ class Observer:
         self.nodes: dict[Root, list[int]] = {}
         self.digests: dict[Root, str] = {}
         """What the last walk of each root gave, opaque ones included: good for this process only."""
+        self.singletons: dict[Root, set[int]] = {}
+        """Singletons of packages that each root holds, by address."""
         self.stored = parts.Stored(memory.store.has)
 
     def observe(
@@ -91,12 +93,18 @@ class Observer:
                 self._add(roots, root)
         for root in attributes:
             self._add(roots, root)
+        changed = losses.changed()
+        for root in [root for root, held in self.singletons.items() if changed & held and root not in roots]:
+            self._add(roots, root)
+        asked, known = set(roots), dict(self.digests)
         walks = self._walk(roots)
         # A class made again under its old identity is a new object, however equal: the record brings it.
         bound |= {root for root, taken in memory.world.identities.items() if not taken}
         groups = self._groups(walks)
         observed = Observed()
         for group in groups:
+            if all(self._by_chance(root, asked, known) for root in group):
+                continue
             self._component(
                 group,
                 walks,
@@ -161,12 +169,17 @@ class Observer:
         for root, walk in walks.items():
             self._own(root, walk.nodes)
             self.digests[root] = walk.digest()
+            self.singletons[root] = walk.singletons
         return walks
 
     def _neighbours(self, walk: Walk) -> set[Root]:
         """Untouched live roots that own a node met in this walk: a new link to them."""
         found = set(filter(None, map(self.owner.get, walk.nodes)))
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
+
+    def _by_chance(self, root: Root, asked: set[Root], known: Mapping[Root, str]) -> bool:
+        """Whether an untouched root was walked for nothing: a dead object's address is another's now."""
+        return root not in asked and not root.startswith("cls:") and known.get(root) == self.digests[root]
 
     def _own(self, root: Root, nodes: list[int]) -> None:
         known = self.nodes.pop(root, [])
@@ -180,6 +193,7 @@ class Observer:
         """A root's objects are gone."""
         self._own(root, [])
         self.digests.pop(root, None)
+        self.singletons.pop(root, None)
 
     @staticmethod
     def _groups(walks: dict[Root, Walk]) -> list[list[Root]]:

@@ -72,7 +72,7 @@ class Patches:
         known = self._known[package]
         for module in found:
             for value in list(vars(module).values()):
-                new = isinstance(value, type) and value.__flags__ & _HEAP and id(value) not in known
+                new = issubclass(type(value), type) and value.__flags__ & _HEAP and id(value) not in known
                 if new and package_of(str(value.__module__)) == package:
                     known[id(value)] = _Watched(value)
 

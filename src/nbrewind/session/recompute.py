@@ -80,12 +80,14 @@ async def recompute(session: Session, root: Root) -> None:
     session.running = None
     # Threads of an engine may need a name while its cells run again here.
     lock, memory.lock = memory.lock, threading.RLock()
+    # What is being loaded now had other versions then, which may have to be loaded first.
+    loading, memory.loading = memory.loading, set()
     try:
         for place, (commit, record, before) in steps:
             session.horizon = place
             await _run_again(session, commit, record, before)
     finally:
-        memory.lock = lock
+        memory.lock, memory.loading = lock, loading
         session.horizon = horizon
         rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
         memory.cell, session.running = cell, running

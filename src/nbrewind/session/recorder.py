@@ -266,6 +266,8 @@ class Recorder:
             notes=tuple(notes),
             tasks=outcome.tasks,
             environment=self.history.run.environment,
+            open_tasks=self.tasks.cell.left_open,
+            overlapped=self.tasks.cell.overlapped,
         )
         after = apply_delta(before, delta, count)
         self.history.reach(delta.files, dict(files.found), self.process.start, self.layer)

@@ -8,6 +8,7 @@ written when its task completes (docs/architecture.md, "The task log").
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -77,6 +78,10 @@ class CellTasks:
     reads: dict[str, FileState] = field(default_factory=dict)
     outputs: dict[str, FileState] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
+    overlapped: tuple[Digest, ...] = ()
+    """Keys of tasks of earlier cells that ran when this one began."""
+    left_open: tuple[Digest, ...] = ()
+    """Keys of its own tasks that ran when it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +126,16 @@ class TaskContext:
         """While it is open, files that this thread looks at are not the cell's."""
         self._code = CodeCache()
         self._lock = threading.RLock()
+        self._flying: dict[int, tuple[CellTasks, Digest]] = {}
+        """Tasks that were submitted and are not done."""
+        self._flights = itertools.count()
 
     # -- the running cell -------------------------------------------------------------
 
     def begin_cell(self, *, serve: bool = True) -> None:
         """A cell starts to execute; ``serve=False`` (audit, strict) runs every task."""
-        self.cell = CellTasks(serve=serve)
+        with self._lock:
+            self.cell = CellTasks(serve=serve, overlapped=tuple({key for _, key in self._flying.values()}))
         self._code.clear()
         self.executing = True
 
@@ -137,6 +146,8 @@ class TaskContext:
         """
         self.executing = False
         with self._lock:
+            mine = {key for cell, key in self._flying.values() if cell is self.cell}
+            self.cell.left_open = tuple(mine)
             return replace(self.cell.counts), tuple(self.cell.keys)
 
     @property
@@ -167,10 +178,16 @@ class TaskContext:
         more = [f"and {len(said) - TOLD} more notes on tasks"] if len(said) > TOLD else []
         return said[:TOLD] + more
 
-    def consumed(self, files: Mapping[str, FileState], outputs: Mapping[str, FileState]) -> None:
-        """The running cell looks at a result of an earlier cell, which was not known when that cell ended."""
+    def consumed(
+        self, files: Mapping[str, FileState], outputs: Mapping[str, FileState], key: Digest = ""
+    ) -> None:
+        """The running cell looks at a result of an earlier cell, which was not known when that cell ended.
+
+        What the task ``key`` wrote while the cell ran belongs to the cell: it waited for that.
+        """
         if self.executing:
             with self._lock:
+                self.cell.overlapped = tuple(one for one in self.cell.overlapped if one != key)
                 self.cell.reads.update(files)
                 self.cell.outputs.update(_paths(outputs))
 
@@ -292,6 +309,29 @@ class TaskContext:
         """Count a task that runs."""
         with self._lock:
             cell.counts.run += 1
+
+    def takes_off(self, cell: CellTasks, key: Digest) -> int:
+        """A task was submitted; ``key`` is empty where it has none.  Gives what ``lands`` wants."""
+        with self._lock:
+            number = next(self._flights)
+            self._flying[number] = (cell, key)
+            return number
+
+    def lands(self, number: int) -> None:
+        """The task is done, and logged if it is at all: it writes no more files."""
+        with self._lock:
+            self._flying.pop(number, None)
+
+    def late_files(self, keys: Sequence[Digest]) -> dict[str, FileState] | None:
+        """Files that these tasks wrote, each by its newest usable entry; None if that is not known of one."""
+        found: dict[str, FileState] = {}
+        for key in keys:
+            entries = [e for e in reversed(self.store.tasks(key) if key else []) if e.result and not e.error]
+            usable = next((e for e in entries if not self.changed(e) and self._present(e)), None)
+            if usable is None:
+                return None
+            found.update(_paths(usable.outputs))
+        return found
 
     def note_key(self, cell: CellTasks, key: Digest) -> None:
         """Remember that a cell's result rests on a task."""

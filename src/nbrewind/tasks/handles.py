@@ -20,6 +20,8 @@ class Handle:
     """What the object counts as in a digest; None: the identity of its creating call."""
     closed: Callable[[Any], bool] | None = None
     """Whether the object was closed: then it comes back closed, and nothing starts for it."""
+    settings: Callable[[Any], str] | None = None
+    """What later calls set on the object and its recipe tells; a change of it is a change of the object."""
 
     def __call__(self, obj: Any) -> tuple[str, dict[str, Any]] | None:
         """``(kind, recipe)`` of an object, None where it has no recipe."""

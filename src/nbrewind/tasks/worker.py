@@ -16,6 +16,7 @@ import pickle
 import random
 import re
 import resource
+import shlex
 import socket
 import stat
 import sys
@@ -170,7 +171,7 @@ class Seen:
         """A child process may read or write the file: what it holds before is an input."""
         if path not in self.named and path not in self.written:
             self.named[path] = _file_state(path)
-            if self.named[path][0] == "file":
+            if self.named[path][0] != "absent":
                 self.reads.setdefault(path, self.named[path])
 
     def report(self) -> dict[str, Any]:
@@ -178,6 +179,8 @@ class Seen:
             now = _file_state(path)
             if now[0] == "file" and now[1] != before[1]:
                 self.written.setdefault(path)
+            elif before[0] == now[0] == "absent":
+                self.reads.setdefault(path, before)
         reads: dict[str, Any] = {}
         for path, state in self.reads.items():
             if state is None:
@@ -305,7 +308,66 @@ def _removed(seen: Seen, args: Any) -> None:
         seen.removed(path)
 
 
+_PLAIN = frozenset(
+    {
+        *("echo", "printf", "seq", "true", "false", ":", "sleep", "exit", "uname", "tee", "grep"),
+        *("cat", "tac", "rev", "head", "tail", "sort", "uniq", "wc", "cut", "tr", "paste", "join", "comm"),
+        *("nl", "fold", "md5sum", "sha1sum", "sha256sum", "sha512sum", "cksum"),
+    }
+)
+"""Commands that open the files among their words and no others."""
+_LOCALE = ("LANG", "LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_NUMERIC")
+_OPERATORS = frozenset({"|", "|&", "||", "&&", ";", "\n"})
+_REDIRECTIONS = frozenset({"<", ">", ">>", ">|", "&>", "&>>", ">&"})
+
+
+def _unseen(command: str) -> str:
+    """Why a line of a shell may open files that it does not name; empty where it cannot.
+
+    Nothing tells a worker what a child process opens.  So only a line of well-known commands is
+    trusted, whose words are what they say: no expansions, no patterns, no subshells.
+    """
+    lexer = shlex.shlex(command, posix=False, punctuation_chars="();<>|&\n")
+    lexer.whitespace, lexer.commenters = " \t\r", ""
+    first = True
+    try:
+        for word in lexer:
+            if set(word) <= set("();<>|&\n"):
+                first = first or word in _OPERATORS or not word.strip("\n")
+                if not (word in _OPERATORS | _REDIRECTIONS or not word.strip("\n;")):
+                    return f"{word!r} of a shell is not followed"
+            elif first:
+                if word not in _PLAIN:
+                    return f"what {word} opens is not seen"
+                first = False
+            elif re.search(r"[$`*?\[{~\\]|%\(", re.sub(r"^'[^']*'$", "", word)) or "%(" in word:
+                return f"what {word} stands for is not seen"
+            elif re.match(r"-(-|.*[orRfT].)|-.*[rRfT]$", word):
+                return f"what {word} makes of other words is not seen"
+    except ValueError as error:
+        return f"a line of a shell is not understood ({error})"
+    return ""
+
+
+def _unseen_call(program: Any, args: Any) -> str:
+    """The same of a call of a program."""
+    words = [os.fsdecode(word) for word in ([args] if isinstance(args, str | bytes | os.PathLike) else args)]
+    name = os.path.basename(os.fsdecode(program) if program else words[0])
+    if name in ("sh", "bash", "dash") and len(words) == 3 and words[1] == "-c":
+        return _unseen(words[2])
+    return _unseen(" ".join([name, *(f"'{word}'" if word[:1] != "-" else word for word in words[1:])]))
+
+
+def _ran(seen: Seen, args: Any) -> None:
+    seen.unsure.append(_unseen(os.fsdecode(args[0])) or "what a child process printed is not seen")
+
+
 def _spawned(seen: Seen, args: Any) -> None:
+    refusal = _unseen_call(args[0], args[1])
+    if refusal:
+        seen.unsure.append(refusal)
+    for name in _LOCALE:
+        seen.variables[name] = None
     for part in [args[0], *(args[1] if isinstance(args[1], list | tuple) else [args[1]])]:
         if isinstance(part, str | bytes | os.PathLike):
             text = os.fsdecode(part)
@@ -324,6 +386,9 @@ _EVENTS: dict[str, Callable[[Seen, Any], None]] = {
     "os.remove": _removed,
     "os.rmdir": _removed,
     "subprocess.Popen": _spawned,
+    "os.system": _ran,
+    "os.posix_spawn": _spawned,
+    "os.exec": _spawned,
 }
 
 

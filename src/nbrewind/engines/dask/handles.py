@@ -7,6 +7,7 @@ back finished, from the log.
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -20,20 +21,43 @@ from nbrewind.tasks.handles import Handle
 def handles() -> dict[type, Any]:
     """The types that this engine rebuilds."""
     return {
-        Client: Handle("dask.client", describe_client, rebuild_client, closed=is_closed),
-        Cluster: Handle("dask.cluster", describe_cluster, rebuild_cluster, closed=is_closed),
+        Client: Handle("dask.client", describe_client, rebuild_client, None, is_closed, client_settings),
+        Cluster: Handle("dask.cluster", describe_cluster, rebuild_cluster, None, is_closed, settings),
         Future: Handle("dask.future", describe_future, rebuild_future, future_version),
     }
 
 
 def describe_cluster(cluster: Any) -> dict[str, Any] | None:
-    """The call that made a cluster."""
-    return _with_end(cluster, recipes.call_recipe(cluster, recipes.encode))
+    """The call that made a cluster, and those that gave it its size."""
+    return _sized(cluster, _with_end(cluster, recipes.call_recipe(cluster, recipes.encode)))
 
 
 def describe_client(client: Any) -> dict[str, Any] | None:
     """The call that made a client; a cluster among its arguments by that cluster's recipe."""
-    return _with_end(client, recipes.call_recipe(client, _encode))
+    return _sized(lazy.cluster_of(client), _with_end(client, recipes.call_recipe(client, _encode)))
+
+
+def settings(cluster: Any) -> str:
+    """The calls that gave a cluster its size."""
+    sizes = recipes.sizes_of(cluster)
+    return json.dumps(sizes) if sizes else ""
+
+
+def client_settings(client: Any) -> str:
+    """Those of the cluster that a client made itself; one that it was given has a name of its own."""
+    cluster = lazy.cluster_of(client)
+    given = cluster is not client and client.__dict__.get("_start_arg") is cluster
+    return "" if cluster is None or given else settings(cluster)
+
+
+def _sized(cluster: Any, recipe: dict[str, Any] | None) -> dict[str, Any] | None:
+    if recipe is None or cluster is None:
+        return recipe
+    try:
+        sizes = recipes.sizes_of(cluster)
+    except NotStorable:
+        return None
+    return {**recipe, "sizes": sizes} if sizes else recipe
 
 
 def is_closed(obj: Any) -> bool:
@@ -76,8 +100,11 @@ def _cluster_at(address: Any) -> Any:
     return None
 
 
-def rebuild_cluster(recipe: dict[str, Any]) -> Any:
-    """The cluster of a recipe, not started; the same object for the same recipe."""
+def rebuild_cluster(recipe: dict[str, Any], *, sized: bool = True) -> Any:
+    """The cluster of a recipe, not started; the same object for the same recipe.
+
+    ``sized`` says that the recipe tells its newest size: that of a client tells an earlier one.
+    """
     found = _known(recipe)
     if found is None:
         args = [recipes.decode(value) for value in recipe["args"]]
@@ -86,6 +113,10 @@ def rebuild_cluster(recipe: dict[str, Any]) -> Any:
         _remember(found, recipe)
         if recipe.get("closed"):
             found.close()
+    elif sized and recipe.get("sizes", []) != recipes.sizes_of(found):
+        recipes.remember_sizes(found, recipe.get("sizes", []))
+        if not lazy.is_lazy(found):
+            recipes.resize(found, found.__dict__[recipes.SIZES])
     return found
 
 
@@ -99,7 +130,8 @@ def rebuild_client(recipe: dict[str, Any]) -> Any:
     def decode(value: Any) -> Any:
         nonlocal cluster
         if isinstance(value, dict) and "cluster" in value:
-            cluster = rebuild_cluster(value["cluster"])
+            now = {**value["cluster"], "sizes": recipe.get("sizes", [])}
+            cluster = rebuild_cluster(now, sized=False)
             return None
         return recipes.decode(value)
 
@@ -113,7 +145,10 @@ def rebuild_client(recipe: dict[str, Any]) -> Any:
 
 
 def _remember(obj: Any, recipe: dict[str, Any]) -> None:
-    obj.__dict__[recipes.RECIPE] = {key: value for key, value in recipe.items() if key != "closed"}
+    condition = ("closed", "sizes")
+    obj.__dict__[recipes.RECIPE] = {key: value for key, value in recipe.items() if key not in condition}
+    if recipe.get("sizes") and (isinstance(obj, Cluster) or lazy.cluster_of(obj) is obj):
+        recipes.remember_sizes(obj, recipe["sizes"])
     obj.__dict__[recipes.IDENTITY] = recipe["id"]
     recipes.known[recipe["id"]] = obj
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from nbrewind.engines.dask import dasklib, recipes, record
+from nbrewind.engines.dask import dasklib, lazy, recipes, record
 from nbrewind.engines.dask.dasklib import Client, Cluster, Future, pack_data, thread_state, unpack_remotedata
 from nbrewind.engines.dask.graph import Item
 from nbrewind.engines.dask.job import Originals
@@ -59,6 +59,7 @@ def install(context: TaskContext) -> None:
     _record_calls()
     finder = _find_client(dasklib.client._get_global_client)
     _patch(dasklib.client, "_get_global_client", finder)
+    _patch(lazy, "before_start", _restore)
 
 
 def uninstall() -> None:
@@ -80,21 +81,29 @@ def finish(timeout: float | None) -> None:
 
 
 def _record_calls() -> None:
-    """Remember the constructor calls of clients and clusters, of classes made later too."""
+    """Remember how clients and clusters were made and sized, those of classes made later too."""
     _patch(Client, "__init__", recipes.recording(Client.__init__))
     stack = [Cluster]
     while stack:
         cls = stack.pop()
         stack.extend(cls.__subclasses__())
-        if "__init__" in cls.__dict__:
-            _patch(cls, "__init__", recipes.recording(cls.__init__))
+        _record_class(cls)
 
     def subclassed(cls: Any, /, **kwargs: Any) -> None:
         super(Cluster, cls).__init_subclass__(**kwargs)
-        if _saved and "__init__" in cls.__dict__:
-            _patch(cls, "__init__", recipes.recording(cls.__init__))
+        if _saved:
+            _record_class(cls)
 
     Cluster.__init_subclass__ = classmethod(subclassed)
+
+
+def _record_class(cls: Any) -> None:
+    if "__init__" in cls.__dict__:
+        _patch(cls, "__init__", recipes.recording(cls.__init__))
+    for name in recipes.SIZING:
+        if name in cls.__dict__:
+            # An adaptive cluster sizes itself, in the engine's loop.
+            _patch(cls, name, recipes.sizing(name, cls.__dict__[name], lambda: not _on_a_loop()))
 
 
 def _patch(owner: Any, name: str, value: Any) -> None:
@@ -268,14 +277,20 @@ def _find_client(original: Callable[..., Any]) -> Any:
 
     def call() -> Any:
         client = original()
-        if client is None and _context and _context[-1].executing and not _on_a_loop():
-            make = _context[-1].default_client
-            if make is not None:
-                make()
-                client = original()
+        if client is None:
+            _restore()
+            client = original()
         return client
 
     return _named(call, original)
+
+
+def _restore() -> None:
+    """Make clients and clusters appear that restored cells made."""
+    if _context and _context[-1].executing and not _on_a_loop():
+        make = _context[-1].default_client
+        if make is not None:
+            make()
 
 
 def _on_a_loop() -> bool:

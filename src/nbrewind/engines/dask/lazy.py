@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed.core import Status
 
-from nbrewind.engines.dask import dasklib
+from nbrewind.engines.dask import dasklib, recipes
 from nbrewind.engines.dask.dasklib import Client, sync
 from nbrewind.engines.dask.recipes import clean_path
 
@@ -25,6 +25,10 @@ _QUIET = frozenset(
     *("normalize_collection", "futures_of", "unsubscribe_topic"),
 }
 """Parts of a client that need no cluster as long as nothing misses."""
+
+
+def before_start() -> None:
+    """Called before a client connects: the name of its cluster may hold a newer size than its recipe."""
 
 
 @lru_cache(maxsize=64)
@@ -44,17 +48,21 @@ def lazy_client_class(cls: Any) -> Any:
             dasklib.client._set_global_client(self)
 
     def connect(self: Any) -> None:
+        before_start()
         with self.__dict__["_nbrewind_lock"]:
             if type(self) is not made:
                 return
             self.__class__ = cls
             cluster = self.__dict__.pop("_nbrewind_cluster", None)
             if cluster is not None:
-                self.cluster = cluster
-                self._start_arg = cluster
                 realise(cluster)
+                # By its address: this client has a loop of its own, where nobody may wait for the cluster.
+                self._start_arg = cluster.scheduler_address
             with clean_path():
                 sync(self.loop, self._start)
+            if cluster is not None:
+                self.cluster = self._start_arg = cluster
+            recipes.resize(self.cluster, self.__dict__.pop(recipes.SIZES, {}))
 
     def close(self: Any, timeout: Any = None) -> None:
         with self.__dict__["_nbrewind_lock"]:
@@ -170,6 +178,15 @@ def realise(cluster: Any) -> None:
         del cluster.__dict__["_nbrewind_start"]
         cluster.__class__ = cls
         cls.__init__(cluster, *args, **kwargs)
+        recipes.resize(cluster, cluster.__dict__.get(recipes.SIZES, {}))
+
+
+def cluster_of(client: Any) -> Any:
+    """The cluster of a client, started or not; the client itself where it will make one."""
+    held = object.__getattribute__(client, "__dict__")
+    if hasattr(type(client), "_nbrewind_connect"):
+        return held.get("_nbrewind_cluster", client)
+    return held.get("cluster")
 
 
 def is_lazy(obj: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,8 +18,27 @@ from nbrewind.tasks.recipes import decode, encode, find_class
 CALL = "_nbrewind_call"
 IDENTITY = "_nbrewind_id"
 RECIPE = "_nbrewind_recipe"
+SIZES = "_nbrewind_sizes"
+SIZING = ("scale", "scale_up", "adapt")
+"""Methods by which a notebook says how many workers a cluster has: one that comes back without has none."""
+_inside = threading.local()
+"""``sizing``: whether this thread is in one of them."""
 
-__all__ = ["call_recipe", "clean_path", "decode", "encode", "find_class", "known", "recording"]
+__all__ = [
+    "SIZES",
+    "SIZING",
+    "call_recipe",
+    "clean_path",
+    "decode",
+    "encode",
+    "find_class",
+    "known",
+    "recording",
+    "remember_sizes",
+    "resize",
+    "sizes_of",
+    "sizing",
+]
 
 known: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 """Live clients and clusters by the identity in their recipe."""
@@ -37,6 +57,53 @@ def recording(original: Callable[..., None]) -> Callable[..., None]:
             original(self, *args, **kwargs)
 
     return init
+
+
+def sizing(name: str, original: Callable[..., Any], by_user: Callable[[], bool]) -> Callable[..., Any]:
+    """Wrap one of ``SIZING`` so that the user's last call of it is remembered on the cluster."""
+
+    @wraps(original)
+    def size(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(_inside, "sizing", False) or not by_user():
+            return original(self, *args, **kwargs)
+        _inside.sizing = True
+        try:
+            done = original(self, *args, **kwargs)
+        finally:
+            _inside.sizing = False
+        sizes = self.__dict__.setdefault(SIZES, {})
+        sizes.pop(name, None)  # the order of the calls counts
+        sizes[name] = (args, kwargs)
+        return done
+
+    return size
+
+
+def sizes_of(cluster: Any) -> list[Any]:
+    """The calls that gave a cluster its size, in order, as JSON.
+
+    Raises:
+        NotStorable: an argument has no JSON form.
+    """
+    held = object.__getattribute__(cluster, "__dict__").get(SIZES, {})
+    return [
+        [name, [encode(value) for value in args], {key: encode(value) for key, value in kwargs.items()}]
+        for name, (args, kwargs) in held.items()
+    ]
+
+
+def remember_sizes(obj: Any, sizes: list[Any]) -> None:
+    """Let a cluster, or a client that will make one, have the calls of a recipe."""
+    obj.__dict__[SIZES] = {
+        name: ([decode(value) for value in args], {key: decode(value) for key, value in kwargs.items()})
+        for name, args, kwargs in sizes
+    }
+
+
+def resize(cluster: Any, calls: dict[str, Any]) -> None:
+    """Make the calls that give a cluster its size."""
+    for name, (args, kwargs) in list(calls.items()):
+        getattr(cluster, name)(*args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -51,6 +51,8 @@ class Origin:
     launched: bool = False
     """Whether Parsl has asked for it; it asks again at each retry."""
     ran: bool = False
+    flight: int = -1
+    """What the context calls it until it is done."""
     streams: dict[str, str] = field(default_factory=dict)
     """Files of the streams, by their names in ``STREAMS``."""
     outputs: tuple[str, ...] = ()

@@ -75,6 +75,10 @@ def encode(value: Any) -> Any:
         if named is None:
             raise NotStorable(f"the class of {type(value).__name__} cannot be imported")
         return {"object": ":".join(named), "settings": _settings(value)}
+    if type(value).__init__ is object.__init__ and not getattr(value, "__dict__", True):
+        named = reference(type(value))
+        if named is not None:  # a choice of a class, such as the radio of a pool of threads
+            return {"object": ":".join(named), "settings": {}}
     if isinstance(value, File):
         return {"file": value.url}
     if isinstance(value, list):

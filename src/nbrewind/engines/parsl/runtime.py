@@ -103,6 +103,8 @@ class Runtime:
             if path is not None:
                 origin.streams[name] = path
         self.origins[record["id"]] = origin
+        key = "" if origin.local or origin.deep is None else origin.deep
+        origin.flight = self.context.takes_off(origin.cell, key)
 
     # -- launch -----------------------------------------------------------------------
 
@@ -258,6 +260,7 @@ class Runtime:
             origin = self.origins.pop(task["id"], None)
         if origin is None:
             return False
+        self.context.lands(origin.flight)
         served = origin.entry is not None and not origin.ran
         if error is not None and origin.ticket is not None and origin.entry is None:
             text = f"{type(error).__name__}: {error}"[:2000]
@@ -274,7 +277,7 @@ def consume(context: TaskContext, origin: Origin) -> None:
     """The running cell looks at a result: it depends on what the tasks behind it read."""
     for one in origin.closure():
         if one.entry is not None and one.cell is not context.cell:
-            context.consumed({**one.inputs, **one.entry.files}, one.entry.outputs)
+            context.consumed({**one.inputs, **one.entry.files}, one.entry.outputs, one.deep or "")
 
 
 class _Body:

@@ -37,6 +37,27 @@ def _bytes(storage: Any) -> torch.Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
+def _behind_graph(node: Any) -> list[Any]:
+    """Leaves and saved tensors of a graph, up to nodes that ``backward`` has freed: it fails there."""
+    found: list[Any] = []
+    seen: dict[Any, None] = {}
+    queue = [] if node is None else [node]
+    while queue:
+        current = queue.pop()
+        if current in seen:
+            continue
+        seen[current] = None
+        names = [name for name in dir(current) if name.startswith("_saved_") or name == "saved_tensors"]
+        try:
+            saved = [getattr(current, name) for name in names]
+        except RuntimeError:
+            continue
+        for value in [getattr(current, "variable", None), *saved]:
+            found += value if isinstance(value, tuple) else [value]
+        queue += [following for following, _ in current.next_functions if following is not None]
+    return [value for value in found if isinstance(value, torch.Tensor)]
+
+
 class Tensor(Codec):
     """Tensors and parameters: a window on a storage, and the gradient."""
 
@@ -67,6 +88,13 @@ class Tensor(Codec):
             value.grad,
             dict(vars(value)),
         )
+
+    def untold(self, value: Any) -> Any:
+        """The storage, which views share; the gradient; what ``backward`` would read and change."""
+        found = [value.untyped_storage()] if value.layout == torch.strided else []
+        if value.is_leaf and value.grad is not None:
+            found.append(value.grad)
+        return found + _behind_graph(value.grad_fn)
 
     def rebuild(self, cls: type, state: Any) -> Any:
         """The window again."""
