@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 
 from nbrewind.errors import NotStorable
-from nbrewind.values.pickler import memory_reduction
+from nbrewind.values.arrays import memory_reduction
 
 PLAIN = b"P"
 NAMED = b"C"

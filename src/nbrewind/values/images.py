@@ -13,7 +13,8 @@ from nbrewind.flow.room import deep
 from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.parts import Stored
-from nbrewind.values.pickler import Buffer, DumpWorld, dump
+from nbrewind.values.pickler import Buffer, dump
+from nbrewind.values.worlds import DumpWorld
 
 MAGIC = b"NBIMAGE1"
 Join = Callable[[list[Digest]], Any]
