@@ -631,6 +631,25 @@ def _weakref(walk: Walk, obj: weakref.ref[Any]) -> None:
     walk.visit(obj())
 
 
+def proxied(proxy: Any) -> Any:
+    """What a weak proxy stands for; None where that is gone or cannot be found."""
+    try:
+        target = proxy.__init__.__self__
+    except (ReferenceError, AttributeError):
+        return None
+    return target if any(one is proxy for one in weakref.getweakrefs(target)) else None
+
+
+def _weak_proxy(walk: Walk, obj: Any) -> None:
+    if not walk.number(obj):
+        return
+    target = proxied(obj)
+    if target is None:
+        walk.opaque.setdefault("a weak proxy of what cannot be found")
+    walk.buf += b"x"
+    walk.visit(target)
+
+
 def _memoryview(walk: Walk, obj: memoryview) -> None:
     if not walk.number(obj):
         return
@@ -800,6 +819,8 @@ _HANDLERS: dict[type, Handler] = {
     classmethod: _wrapper,
     staticmethod: _wrapper,
     weakref.ReferenceType: _weakref,
+    weakref.ProxyType: _weak_proxy,
+    weakref.CallableProxyType: _weak_proxy,
     memoryview: _memoryview,
 }
 _BUILT_IN = frozenset(_HANDLERS)

@@ -41,6 +41,13 @@ _SETTERS = {
     "register_namespace": "a namespace of ElementTree",
     "addLevelName": "the names of log levels",
     "addaudithook": "an audit hook",
+    "register_dialect": "a dialect of csv",
+    "unregister_dialect": "a dialect of csv",
+    "install_opener": "the opener of urllib",
+    "seterrcall": "the error function of NumPy",
+    "setLoggerClass": "the class of loggers",
+    "setLogRecordFactory": "the maker of log records",
+    "set_asyncgen_hooks": "the hooks of asynchronous generators",
 }
 """Functions that set what cannot be read, or is not worth it: naming one is enough."""
 

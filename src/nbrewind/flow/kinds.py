@@ -462,7 +462,9 @@ _PAYLOADS: tuple[type, ...] = (tuple, str, int, float, complex, bytes, frozenset
 
 def _watched(obj: Any) -> bool:
     try:
-        return any(ref.__callback__ is not None for ref in weakref.getweakrefs(obj))
+        found = weakref.getweakrefs(obj)
+        # A proxy would ask the object itself for the attribute.
+        return any(issubclass(type(ref), weakref.ref) and ref.__callback__ is not None for ref in found)
     except TypeError:
         return False
 

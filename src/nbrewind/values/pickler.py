@@ -181,6 +181,10 @@ def _weakref(world: DumpWorld, obj: weakref.ref[Any]) -> Any:
     return builders.make_weakref, (obj(),)
 
 
+def _weak_proxy(world: DumpWorld, obj: Any) -> Any:
+    return weakref.proxy, (walks.proxied(obj),)
+
+
 def _property(world: DumpWorld, obj: property) -> Any:
     return property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)
 
@@ -322,6 +326,8 @@ _REDUCERS: dict[type, Reducer] = {
     MethodType: codeobjects.method,
     BuiltinFunctionType: codeobjects.builtin,
     weakref.ReferenceType: _weakref,
+    weakref.ProxyType: _weak_proxy,
+    weakref.CallableProxyType: _weak_proxy,
     property: _property,
     itertools.chain: _chain,
     classmethod: _wrapped,
