@@ -292,8 +292,9 @@ def _behind(walk: walks.Walk, obj: BaseException) -> None:
 
 def came_from(obj: BaseException) -> tuple[Any, Any, bool] | None:
     """Cause, context, and whether the context is hidden; None where an exception came from nothing."""
-    behind = obj.__cause__, obj.__context__, obj.__suppress_context__
-    return None if behind == (None, None, False) else behind
+    if obj.__cause__ is None and obj.__context__ is None and not obj.__suppress_context__:
+        return None
+    return obj.__cause__, obj.__context__, obj.__suppress_context__
 
 
 def _enum_member(walk: walks.Walk, obj: enum.Enum) -> None:

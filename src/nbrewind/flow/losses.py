@@ -28,7 +28,7 @@ _KNOWN_WELL = frozenset(
 ) | {"sklearn", "sympy", "torch", "traitlets", "xarray", "IPython", "ipykernel", "nbrewind"}
 """Packages whose values are tested, or have codecs."""
 
-_METHODS = (
+PICKLING = (
     "__reduce__",
     "__reduce_ex__",
     "__getstate__",
@@ -36,6 +36,7 @@ _METHODS = (
     "__getnewargs__",
     "__getnewargs_ex__",
 )
+"""Methods by which a class takes part in its pickling."""
 _SUSPECT: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
@@ -46,7 +47,7 @@ def suspect(cls: type) -> bool:
         package = package_of(str(cls.__module__))
         own = package not in _KNOWN_WELL and package not in sys.stdlib_module_names
         known = _SUSPECT[cls] = own and any(
-            isinstance(parent.__dict__.get(name), FunctionType) for parent in cls.__mro__ for name in _METHODS
+            isinstance(parent.__dict__.get(name), FunctionType) for parent in cls.__mro__ for name in PICKLING
         )
     return known
 

@@ -204,7 +204,7 @@ def set_function(func: FunctionType, state: dict[str, Any]) -> None:
     func.__qualname__ = state["qualname"]
     func.__module__ = state["module"]
     func.__doc__ = state["doc"]
-    if state["shared"]:
+    if state.get("shared"):  # images of older versions do not tell
         func.__dict__ = state["dict"]
     else:
         func.__dict__.update(state["dict"])

@@ -14,6 +14,7 @@ from typing import Any
 from nbrewind.errors import NotStorable
 from nbrewind.flow import kinds
 from nbrewind.flow.dicts import held_elsewhere
+from nbrewind.flow.losses import PICKLING
 from nbrewind.values import builders
 from nbrewind.values.worlds import DumpWorld
 
@@ -107,7 +108,7 @@ def _foreign(obj: Any, cls: type) -> Any:
     """
     reduced = obj.__reduce_ex__(5)
     own = [vars(parent) for parent in cls.__mro__ if kinds.is_instance_kind(parent)]
-    if not isinstance(reduced, tuple) or any(name in names for names in own for name in _PICKLING):
+    if not isinstance(reduced, tuple) or any(name in names for names in own for name in PICKLING):
         return NotImplemented
     make, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
     parent = kinds.foreign_parent(cls)
@@ -137,15 +138,7 @@ def _own_state(obj: Any) -> dict[str, Any]:
     return state
 
 
-_PICKLING = (
-    "__reduce__",
-    "__reduce_ex__",
-    "__getstate__",
-    "__setstate__",
-    "__getnewargs__",
-    "__getnewargs_ex__",
-)
-_SPECIAL = (*_PICKLING, "__new__", "__slots__")
+_SPECIAL = (*PICKLING, "__new__", "__slots__")
 _PLAIN: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
