@@ -16,7 +16,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from nbrewind.flow import columns, lending
+from nbrewind.flow import columns, lending, rows
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
@@ -55,6 +55,8 @@ _OPAQUE = {
     "ThreadPoolExecutor": "a pool is part of the process",
     "ProcessPoolExecutor": "a pool is part of the process",
 }
+WRITEABLE, WARNS = 1 << 10, 1 << 31
+"""Bits of an array's flags: it can be written to; the first time that it is, NumPy warns."""
 _LOCKS = frozenset({"_thread.lock", "_thread.RLock"})
 
 
@@ -118,6 +120,8 @@ def special(cls: type) -> walks.Handler | None:
         return _exception
     numpy = sys.modules.get("numpy")
     if numpy is not None:
+        if issubclass(cls, numpy.void):
+            return rows.row
         if issubclass(cls, numpy.generic):
             return _by_value
         if issubclass(cls, numpy.ndarray):
@@ -356,7 +360,7 @@ def untold(walk: walks.Walk, obj: Any) -> list[Any]:
         return []
     if isinstance(obj, numpy.ndarray):
         return _behind_array(walk, obj)
-    if isinstance(obj, numpy.flatiter):
+    if isinstance(obj, numpy.flatiter | numpy.void):
         return [obj.base]
     if isinstance(obj, numpy.broadcast):
         return list(obj.iters)
@@ -413,13 +417,13 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
         walks.attributes(walk, getattr(obj, "__dict__", None))
         _slots(walk, obj)
-    writeable = bool(obj.flags.writeable)
+    writeable = bool(obj.flags.num & WRITEABLE)  # asking by name warns about what `broadcast_arrays` gave
     if obj is root and exporter is None and plain_root:
         walk.lent.append((obj, id(obj)))
         walk.buf += b"A1" if writeable else b"A0"
         _array_content(walk, obj)
         return
-    walk.buf += b"V1" if writeable else b"V0"
+    walk.buf += b"V2" if obj.flags.num & WARNS else b"V1" if writeable else b"V0"
     offset = obj.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     walk.text(b"v", f"{obj.dtype!r} {obj.shape} {obj.strides} {offset}")
     if not plain_root:

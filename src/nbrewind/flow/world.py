@@ -89,7 +89,7 @@ class World:
 
     def _condition(self, obj: Any) -> str:
         for cls, describe in self.handle_types.items():
-            if isinstance(obj, cls):
+            if issubclass(type(obj), cls):  # an object may say anything about its class
                 settings = getattr(describe, "settings", None)
                 closed = getattr(describe, "closed", None)
                 text = settings(obj) if settings is not None else ""
@@ -105,7 +105,7 @@ class World:
         if not self.handle_types:
             return None
         for cls, describe in self.handle_types.items():
-            if isinstance(obj, cls):
+            if issubclass(type(obj), cls):  # an object may say anything about its class
                 described = describe(obj)
                 if described is None:
                     return None
@@ -124,7 +124,7 @@ class World:
     def handle_recipe(self, obj: Any) -> tuple[str, Any]:
         """``(kind, recipe)`` of a handle."""
         for cls, describe in self.handle_types.items():
-            if isinstance(obj, cls):
+            if issubclass(type(obj), cls):  # an object may say anything about its class
                 described = describe(obj)
                 if described is not None:
                     return described

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from nbrewind.errors import NotStorable
-from nbrewind.flow import kinds
+from nbrewind.flow import kinds, rows
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.values import builders
 from nbrewind.values.worlds import DumpWorld
@@ -51,7 +51,7 @@ def array(world: DumpWorld, obj: Any) -> Any:
         attributes = dict(attributes)
         return builders.as_subclass, (plain, type(obj), attributes, kinds.slot_values(obj))
     root, exporter = kinds.root_buffer(obj)
-    writeable = bool(obj.flags.writeable)
+    writeable = bool(obj.flags.num & kinds.WRITEABLE)
     if exporter is not None and not isinstance(exporter, bytes | bytearray):
         if root.flags.writeable:
             raise NotStorable(f"an array over the memory of a {type(exporter).__name__}")
@@ -64,7 +64,8 @@ def array(world: DumpWorld, obj: Any) -> Any:
         if exporter is not None:
             base = numpy.frombuffer(exporter, dtype="u1").__array_interface__["data"][0]
             offset = obj.__array_interface__["data"][0] - base
-        return builders.make_view, (owner, obj.dtype, obj.shape, obj.strides, offset, writeable)
+        place = (owner, obj.dtype, obj.shape, obj.strides, offset, writeable)
+        return builders.make_view, (*place, True) if obj.flags.num & kinds.WARNS else place
     flags = obj.flags
     order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
     if flags.c_contiguous and flags.f_contiguous and obj.size and obj.strides == _fortran(obj):
@@ -86,6 +87,21 @@ def array(world: DumpWorld, obj: Any) -> Any:
     data = obj if order == "C" else obj.T
     raw = pickle.PickleBuffer(data.reshape(-1).view("u1"))
     return builders.make_array, (raw, obj.dtype, obj.shape, order, writeable)
+
+
+def row(world: DumpWorld, obj: Any) -> Any:
+    """A row of a structured array, which is over the array's memory."""
+    place = rows.index(obj)
+    if place is not None:
+        return builders.row_of, (obj.base, place)
+    return NotImplemented
+
+
+def dtype(world: DumpWorld, obj: Any) -> Any:
+    """A dtype; one whose byte order was given looks another way than one that has the machine's."""
+    if obj.byteorder in "<>" and obj.isnative and obj.type is not sys.modules["numpy"].void:
+        return builders.ordered_dtype, (obj.newbyteorder("="), obj.byteorder)
+    return NotImplemented
 
 
 def memory_reduction(obj: Any) -> Any:

@@ -533,7 +533,13 @@ def set_object_array(array: Any, state: tuple[list[Any], str, bool]) -> None:
 
 
 def make_view(
-    root: Any, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, writeable: bool
+    root: Any,
+    dtype: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    offset: int,
+    writeable: bool,
+    warns: bool = False,
 ) -> Any:
     """A view on the memory of its root (R2: a view and its base stay sharing)."""
     import numpy as np
@@ -551,7 +557,19 @@ def make_view(
         root.flags.writeable = False
     if made.flags.writeable and not writeable:
         made.flags.writeable = False
+    if warns:
+        made.flags._warn_on_write = True
     return made
+
+
+def row_of(array: Any, place: tuple[int, ...]) -> Any:
+    """A row of a structured array, over the array's memory."""
+    return array[place]
+
+
+def ordered_dtype(dtype: Any, order: str) -> Any:
+    """A dtype that names its byte order."""
+    return dtype.newbyteorder(order)
 
 
 def as_subclass(array: Any, cls: type, attributes: dict[str, Any], slots: dict[str, Any]) -> Any:

@@ -296,6 +296,10 @@ def _general(cls: type) -> Reducer:
         reducer = _generator
     elif numpy is not None and issubclass(cls, numpy.ndarray):
         reducer = arrays.array
+    elif numpy is not None and issubclass(cls, numpy.void):
+        reducer = arrays.row
+    elif numpy is not None and issubclass(cls, numpy.dtype):
+        reducer = arrays.dtype
     elif issubclass(cls, BaseException) and not kinds.is_instance_kind(cls):
         reducer = instances.exception
     elif cls.__module__ == "_io":

@@ -1,4 +1,4 @@
-"""pandas: pickling a series or an index drops who shares its memory, and with it copy-on-write (R14)."""
+"""pandas: pickling drops who shares the memory of a series or an index, and with it copy-on-write (R14)."""
 
 from __future__ import annotations
 
@@ -47,4 +47,36 @@ class Index(Codec):
         return made
 
 
-codecs = (Column, Index)
+class Table(Codec):
+    """Frames and series: pickling copies the dict of ``attrs`` and forgets attributes that a cell set."""
+
+    name = "pandas.NDFrame"
+    types = (pd.DataFrame, pd.Series)
+    subclasses = True
+
+    def state(self, value: Any) -> Any:
+        """What pickling gives, with that dict itself and with the attributes."""
+        held = value.__getstate__()
+        if not isinstance(held, dict) or "attrs" not in held:
+            return NotImplemented
+        del held["attrs"]
+        own = {
+            name: one
+            for name, one in vars(value).items()
+            if name not in held and _set_by_a_cell(type(value), name, one)
+        }
+        return {**held, **own}
+
+    def fill(self, value: Any, state: Any) -> None:
+        """As unpickling does."""
+        value.__setstate__(dict(state))
+
+
+def _set_by_a_cell(cls: Any, name: str, held: Any) -> bool:
+    if name in cls._internal_names_set:
+        return False
+    # pandas before 3 keeps its accessors here once they were used.
+    return not (hasattr(cls, name) and type(held).__module__.partition(".")[0] == "pandas")
+
+
+codecs = (Column, Index, Table)
