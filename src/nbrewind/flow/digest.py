@@ -564,15 +564,41 @@ _ENUM_NOISE = frozenset(
 )
 
 
+_MEMBER_NOISE = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+"""Attributes that every member of an enumeration has."""
+
+
+def member_state(cls: type[enum.Enum]) -> list[tuple[str, dict[str, Any]]]:
+    """What the author's code keeps in members, by name; what stays as it is made is None, at its place."""
+    kept = []
+    for name, member in cls.__members__.items():
+        fixed = _MEMBER_NOISE - {"_value_"} if type(member._value_) in _CHANGEABLE else _MEMBER_NOISE
+        state = {key: None if key in fixed else value for key, value in vars(member).items()}
+        if state.keys() - fixed:
+            kept.append((name, state))
+    return kept
+
+
+_CHANGEABLE = (list, dict, set, bytearray)
+
+
 def _enum_items(cls: type[enum.Enum]) -> list[tuple[str, Any]]:
     """Members by value and the methods of the author; what EnumType adds is not content."""
     members = [(name, member._value_) for name, member in cls.__members__.items()]
     own = [
         (name, value)
         for name, value in cls.__dict__.items()
-        if name not in _ENUM_NOISE and name not in CLASS_NOISE and name not in cls.__members__
+        if (name not in _ENUM_NOISE or _by_author(value))
+        and name not in CLASS_NOISE
+        and getattr(value, "__module__", "") != "enum"
+        and name not in cls.__members__
     ]
     return members + own
+
+
+def _by_author(value: Any) -> bool:
+    kinds = (FunctionType, staticmethod, classmethod)
+    return isinstance(value, kinds) and value.__module__ not in ("enum", "builtins")
 
 
 def class_items(cls: type) -> list[tuple[str, Any]]:
@@ -606,6 +632,9 @@ def class_content(walk: Walk, cls: type) -> None:
     abstract: Any = getattr(cls, "__abstractmethods__", ())
     for name in sorted(abstract):
         walk.text(b"a", name)
+    for name, state in member_state(cls) if issubclass(cls, enum.Enum) else ():
+        walk.text(b"n", name)
+        _pairs(walk, b"{", state)
 
 
 def _property(walk: Walk, obj: property) -> None:

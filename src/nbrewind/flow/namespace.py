@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, Protocol
 
 _MISSING = object()
@@ -269,6 +270,15 @@ class MainModule:
         if name not in namespace:
             raise AttributeError(name)
         namespace.pop(name)
+
+    @property
+    def __class__(self) -> type:
+        """What ``inspect.ismodule``, and so ``doctest.testmod``, asks for; no real module takes our dict."""
+        return ModuleType
+
+    @__class__.setter
+    def __class__(self, kind: type) -> None:
+        raise TypeError("__class__ assignment is not supported for the notebook's module")
 
     def __repr__(self) -> str:
         return "<module '__main__' (notebook)>"

@@ -148,6 +148,19 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
                 yield label(root)
 
 
+def unseen_ends(record: Record, state: State) -> list[str]:
+    """Values that the record replaces unseen, and that run code of the user when they go (R14)."""
+    if not rules.on("R14"):
+        return []
+    replaced = (root for root in (*record.delta.names, *record.delta.deleted) if ":" not in root)
+    seen = record.trace.reads.keys() | record.trace.whole.keys()
+    return [
+        f"{label(root)} runs code when it goes"
+        for root in replaced
+        if root not in seen and not is_result(root) and root in state.names and state.names[root].finaliser
+    ]
+
+
 def result_mark(state: State, name: str) -> str:
     """How a trace says what ``_``, ``__`` or ``___`` was: which result, as seen from here, if it was one."""
     root = meaning(state, name)
@@ -287,11 +300,15 @@ def choose(
         ordered = list(reversed(records))
     changed, nearest = ["source"], None
     for record in ordered:
-        found = differences(record.trace, state, outside)
+        found = differences(record.trace, state, outside) or unseen_ends(record, state)
         if not found:
             return Choice(record, [])
         elsewhere = moved(record, state)
-        if elsewhere is not None and holds(elsewhere.trace, state, outside):
+        if (
+            elsewhere is not None
+            and holds(elsewhere.trace, state, outside)
+            and not unseen_ends(elsewhere, state)
+        ):
             return Choice(elsewhere, [], record)
         if nearest is None or len(found) < len(changed):
             changed, nearest = found, record

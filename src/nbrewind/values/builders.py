@@ -307,21 +307,62 @@ def make_enum(
     module: str,
     members: list[tuple[str, Any]],
     items: list[tuple[str, Any]],
+    own: dict[str, Any] | None = None,
 ) -> type:
-    """An enumeration of the notebook; its members are made once per identity."""
+    """An enumeration of the notebook; its members are made once per identity.
+
+    ``own`` has its ``boundary``; where its author makes or fills the members, also the ``parts`` that each
+    is made of, since none of that code may run again.  ``items`` are empty but in images of older versions.
+    """
     context = current()
     known = context.existing_class(root)
     if known is not None:
         return known
+    own = own or {}
     scope: Any = enum.EnumType.__prepare__(name, bases)
     scope["__module__"] = module
     scope["__qualname__"] = qualname
-    for key, value in [*[i for i in items if i[0] not in ("__module__", "__qualname__")], *members]:
+    if "parts" in own:
+        pieces = list(zip([value for _, value in members], own["parts"], strict=True))
+        scope["__new__"] = lambda cls, place: _member(cls, *pieces[place])
+        scope["__init__"] = lambda self, place: None
+        members = [(key, place) for place, (key, _) in enumerate(members)]
+    for key, value in [*(item for item in items if item[0] not in _NO_BODY), *members]:
         scope[key] = value
     maker: Any = enum.EnumType
-    made: type = maker.__new__(metaclass, name, bases, scope)
+    settings = {"boundary": own["boundary"]} if own.get("boundary") is not None else {}
+    made: type = maker.__new__(metaclass, name, bases, scope, **settings)
     context.register_class(root, made)
     return made
+
+
+_NO_BODY = frozenset({"__module__", "__qualname__", "_new_member_", "__new_member__"})
+"""Entries of an enumeration that are not set by writing them into its body."""
+
+
+def _member(cls: Any, value: Any, parts: tuple[Any, ...]) -> Any:
+    member = cls._member_type_.__new__(cls, *parts)
+    member._value_ = value
+    return member
+
+
+def set_enum(cls: type[enum.Enum], state: dict[str, Any]) -> None:
+    """What the author put into an enumeration and its members, as class statements would have."""
+    if "makers" in state:
+        for key in ("__init__", "__new_member__"):
+            if key in cls.__dict__:
+                type.__delattr__(cls, key)
+        for key, value in state["makers"].items():
+            type.__setattr__(cls, key, value)
+    for key, value in state["items"]:
+        if key not in _NO_BODY:
+            type.__setattr__(cls, key, value)
+    _in_order(cls, state["order"])
+    for name, kept in state["members"]:
+        mine = vars(cls[name])
+        made = dict(mine)
+        mine.clear()
+        mine.update((key, made.get(key) if value is None else value) for key, value in kept.items())
 
 
 def make_namedtuple(

@@ -103,13 +103,7 @@ def class_(world: DumpWorld, obj: type) -> Any:
 def class_body(cls: type, root: str) -> Any:
     """What a class of the notebook is made of: once in the image of its component."""
     if issubclass(cls, enum.Enum):
-        items = [
-            (name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)
-        ]
-        members = [(name, member._value_) for name, member in cls.__members__.items()]
-        rest = [(name, value) for name, value in items if name not in cls.__members__]
-        args = (root, type(cls), cls.__name__, cls.__bases__, cls.__qualname__, cls.__module__, members, rest)
-        return builders.make_enum, args
+        return _enumeration(root, cls)
     if issubclass(cls, tuple) and hasattr(cls, "_make") and cls.__bases__ == (tuple,):
         return _namedtuple(root, cls)
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
@@ -132,6 +126,39 @@ def class_body(cls: type, root: str) -> Any:
     }
     args2 = (root, type(cls), cls.__name__, cls.__bases__, scope)
     return builders.make_class, args2, state, None, None, builders.set_class
+
+
+def _enumeration(root: str, cls: type[enum.Enum]) -> Any:
+    items = [(name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)]
+    members = [(name, member._value_) for name, member in cls.__members__.items()]
+    own: dict[str, Any] = {"boundary": cls.__dict__.get("_boundary_")}
+    state = {
+        # Methods lead to their class, which is there only when its members are.
+        "items": [(name, value) for name, value in items if name not in cls.__members__],
+        "order": [name for name in cls.__dict__ if name not in walks.CLASS_NOISE],
+        "members": walks.member_state(cls),
+    }
+    if "__new_member__" in cls.__dict__ or any("__init__" in parent.__dict__ for parent in _own_mro(cls)):
+        own["parts"] = [_payload(cls, member) for member in cls.__members__.values()]
+        makers = ("_new_member_", "__new_member__", "_use_args_")
+        state["makers"] = {name: cls.__dict__[name] for name in makers if name in cls.__dict__}
+    named = (root, type(cls), cls.__name__, cls.__bases__, cls.__qualname__, cls.__module__)
+    return builders.make_enum, (*named, members, [], own), state, None, None, builders.set_enum
+
+
+def _own_mro(cls: type) -> list[type]:
+    return [parent for parent in cls.__mro__ if is_own_class(parent)]
+
+
+def _payload(cls: type[enum.Enum], member: enum.Enum) -> tuple[Any, ...]:
+    """What the data type of an enumeration makes a member from."""
+    kind: Any = cls.__dict__["_member_type_"]
+    if kind is object:
+        return ()
+    if kind not in (int, str, float, complex, bytes, tuple):
+        raise NotStorable(f"the enumeration {cls.__qualname__} makes its members from {kind.__name__}")
+    arguments: tuple[Any, ...] = kind.__getnewargs__(member)
+    return arguments
 
 
 _NAMEDTUPLE_OWN = frozenset(
