@@ -127,6 +127,11 @@ def _parsed(filename: str, text: str) -> ast.Module | None:
         return None
 
 
+def parsed(text: str) -> ast.Module | None:
+    """The syntax tree of a cell's text, None where it is no Python."""
+    return _parsed("<cell>", text)
+
+
 def source_of_file(filename: str) -> str:
     """Text of a source file or of a cell, empty when unknown."""
     return "".join(linecache.getlines(filename))

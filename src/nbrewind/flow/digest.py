@@ -477,6 +477,8 @@ def _method(walk: Walk, obj: MethodType) -> None:
         walk.text(b"m", obj.__name__)  # a class method of a package is known by name, like its class
         walk.visit(owner)
         return
+    if _named(walk, obj):
+        return
     walk.buf += b"M"
     walk.visit(obj.__func__)
     walk.visit(owner)

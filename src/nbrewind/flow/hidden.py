@@ -63,6 +63,7 @@ class HiddenState:
         self.probes: dict[str, Callable[[], Any]] = {
             "signal handlers": _signal_handlers,
             "log handlers": _root_handlers,
+            "import finders": _finders,
             "reducers of pickle": _reducers,
             "threads": _threads,
         }
@@ -134,6 +135,15 @@ def _reducers() -> list[Any]:
         (cls, reduce)
         for cls, reduce in list(copyreg.dispatch_table.items())
         if getattr(reduce, "__module__", None) == "__main__"
+    ]
+
+
+def _finders() -> list[Any]:
+    """What the notebook's own code looks modules up with; packages have theirs when they are imported."""
+    return [
+        id(finder)
+        for finder in (*sys.meta_path, *sys.path_hooks)
+        if "__main__" in (type(finder).__module__, getattr(finder, "__module__", None))
     ]
 
 

@@ -25,6 +25,8 @@ _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
     {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"}
 )
+_MUTABLE = frozenset({"decimal.Context", "re.Scanner"})
+"""Types of these modules that can be changed all the same."""
 _IMMUTABLE = frozenset(
     {
         "numpy.dtype",
@@ -104,7 +106,8 @@ def _is_local_class(cls: type) -> bool:
 def special(cls: type) -> walks.Handler | None:
     """The handler of a type that the general rules would get wrong, else None."""
     name = dotted(cls)
-    if name in _IMMUTABLE or _module(cls) in _IMMUTABLE_MODULES or name.startswith("numpy.dtypes."):
+    immutable = _module(cls) in _IMMUTABLE_MODULES and name not in _MUTABLE
+    if name in _IMMUTABLE or immutable or name.startswith("numpy.dtypes."):
         return _by_value
     if cls.__name__ in _OPAQUE and _module(cls) in _OPAQUE_MODULES:
         return _opaque(_OPAQUE[cls.__name__])

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from functools import lru_cache
 from pathlib import Path
-from types import MethodDescriptorType, ModuleType, WrapperDescriptorType
+from types import MethodDescriptorType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any
 
 BASELINES: dict[str, dict[str, Any]] = {}
@@ -94,7 +94,7 @@ def reference(obj: Any) -> tuple[str, str] | None:
             return module_name, qualname
     except LookupError:
         pass  # it may stand there under another name
-    other = _other_name(obj, module_name) if isinstance(obj, type) else None
+    other = _other_name(obj, module_name) if isinstance(obj, type | MethodType) else None
     return None if other is None else (module_name, other)
 
 
@@ -115,8 +115,8 @@ def is_own_class(cls: type) -> bool:
     )
 
 
-def _other_name(obj: type, module_name: str) -> str | None:
-    """The name of a library's class that its module keeps under another one (``functools._CacheInfo``)."""
+def _other_name(obj: type | MethodType, module_name: str) -> str | None:
+    """The name of what a library keeps under another one (``functools._CacheInfo``, ``calendar.week``)."""
     module = sys.modules.get(module_name)
     path = getattr(module, "__file__", None)
     if module is None or not isinstance(path, str) or not is_library_path(path):

@@ -55,9 +55,20 @@ _CALLS_NONE = {
 """Package -> others that do not call it; those not named may: pandas and seaborn draw with matplotlib."""
 
 
+PACKAGE_SETTINGS = "process:settings of "
+"""How the key of settings begins that a cell changed, before the package's name."""
+
+_CALL_FEW = frozenset({"numpy", "scipy", "sympy", "matplotlib", "pandas", "sklearn"})
+"""Packages that call none but each other."""
+
+
 def concerns(key: str, reads: Collection[Root]) -> bool:
     """Whether an ambient item may matter to a cell that read this."""
     package = PACKAGE_ITEMS.get(key)
+    if key.startswith(PACKAGE_SETTINGS):
+        package = key.removeprefix(PACKAGE_SETTINGS)
+        others = {root[4:] for root in reads if root.startswith("lib:")} - sys.stdlib_module_names
+        return package in sys.stdlib_module_names or package in others or bool(others - _CALL_FEW)
     if package is None or "lib:" + package in reads:
         return True
     if package not in _CALLS_NONE:

@@ -17,6 +17,7 @@ from jupyter_client.jsonutil import json_default
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
+from nbrewind.flow import setters
 from nbrewind.flow.ambient import EVERY_NAME
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
@@ -200,12 +201,14 @@ class Recorder:
         patched = self.process.patches.changed(packages) if rules.on("R8") else set()
         attributes = self._attributes(running, read, packages, new_modules, before)
         attributes += sorted(patched.difference(attributes))
+        names = self._names_behind(running, read)
         around = effects(
             self.process,
             before,
             running.ambient,
             read=read,
-            names=self._names_behind(running, read),
+            names=names,
+            settings=self._settings(running, read) if setters.suspicious(names, running.transformed) else [],
             trace_key=trace_key,
             private=private,
         )
@@ -437,6 +440,18 @@ class Recorder:
 
     def _names_behind(self, running: Running, read: set[Root]) -> frozenset[str]:
         return frozenset(n for code in self._codes_behind(running, read) for n in codes.attribute_names(code))
+
+    def _settings(self, running: Running, read: set[Root]) -> list[str]:
+        """Settings of packages that the cell, or a function that it read, changes past their modules (R7)."""
+        trees = [codes.function_node(code) for code in self._codes_behind(running, read)[1:]]
+        found: dict[str, None] = {}
+        for tree in [codes.parsed(running.transformed), *(t.body for t in trees if t is not None)]:
+            for part in tree if isinstance(tree, list) else [tree]:
+                found.update(dict.fromkeys(setters.changed(part, self._value_of) if part is not None else ()))
+        return list(found)
+
+    def _value_of(self, name: str) -> Any:
+        return self.memory.live.get(name, sys.modules.get(name))
 
     def _delta(
         self,

@@ -203,8 +203,9 @@ def module(world: DumpWorld, obj: ModuleType | MainModule) -> Any:
 
 
 def method(world: DumpWorld, obj: MethodType) -> Any:
-    """A bound method by its function and its object."""
-    return builders.make_bound, (obj.__func__, obj.__self__)
+    """A bound method by its function and its object, or as what a module has under a name."""
+    by_name = named(obj)
+    return by_name if by_name is not None else (builders.make_bound, (obj.__func__, obj.__self__))
 
 
 def builtin(world: DumpWorld, obj: BuiltinFunctionType) -> Any:
