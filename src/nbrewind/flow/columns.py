@@ -155,7 +155,7 @@ def _numbered(walk: Walk, values: list[Any]) -> bool:
 
 def _atoms(walk: Walk, values: list[Any], kinds: list[type]) -> bool:
     if nans.any_nan(values, kinds):
-        walk.nan = True
+        walk.marked = True
         walk.buf += b"n"
         for value in values:
             if type(value) is float and value != value:

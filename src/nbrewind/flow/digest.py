@@ -31,7 +31,7 @@ from typing import Any, Protocol
 from nbrewind import rules
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, columns, losses, nans
+from nbrewind.flow import codecs, columns, losses, nans, singles
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
@@ -72,9 +72,10 @@ class Walk:
         "keep",
         "known",
         "lent",
+        "marked",
         "memo",
-        "nan",
         "nodes",
+        "ones",
         "opaque",
         "runs",
         "sets",
@@ -96,8 +97,10 @@ class Walk:
         self.code = False
         """Whether functions are part of it: made again they are other objects."""
         self.finaliser = False
-        self.nan = False
-        """Whether a NaN is part of it: which one, its image has to tell."""
+        self.marked = False
+        """Whether a NaN or what the process has one of is part of it: which one, its image has to tell."""
+        self.ones = singles.table()
+        """Places of what the process has one of, by address."""
         self.sets: list[Any] = []
         self.keep: list[Any] = keep if keep is not None else []
         """Temporaries of reduce calls, alive over all walks of a pass: a reused id fakes sharing."""
@@ -273,7 +276,7 @@ def _float(walk: Walk, obj: float) -> None:
         walk.buf += b"f"
         walk.buf += struct.pack("<d", obj)
         return
-    walk.nan = True
+    walk.marked = True
     place = nans.name(obj)
     if place:
         walk.text(b"F", place)
@@ -316,6 +319,9 @@ def _tuple(walk: Walk, obj: tuple[Any, ...]) -> None:
 
 
 def _list(walk: Walk, obj: list[Any]) -> None:
+    if id(obj) in walk.ones:
+        one_of_the_process(walk, walk.ones[id(obj)])
+        return
     if not walk.number(obj):
         return
     walk.buf += b"[%d:" % len(obj)
@@ -330,7 +336,19 @@ def _list(walk: Walk, obj: list[Any]) -> None:
         handler(walk, item)
 
 
+def one_of_the_process(walk: Walk, place: str) -> None:
+    """Meet what the process has one of: by place, whatever it holds now."""
+    walk.marked = True
+    walk.text(b"1", place)
+    if singles.module_of(place):
+        walk.module_dep(singles.module_of(place))
+
+
 def _dict(walk: Walk, obj: dict[Any, Any]) -> None:
+    place = singles.place(obj) if "__spec__" in obj or id(obj) in walk.ones else ""
+    if place:
+        one_of_the_process(walk, place)
+        return
     if not walk.number(obj):
         return
     if walk.world is not None and walk.world.is_namespace(obj):

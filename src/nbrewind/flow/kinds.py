@@ -129,6 +129,8 @@ def special(cls: type) -> walks.Handler | None:
             return _by_value
         if issubclass(cls, numpy.ndarray):
             return _array
+    if name == "os._Environ":
+        return _environment
     if name in ("logging.Logger", "logging.RootLogger"):
         return _logger
     if name in ("numpy.random.mtrand.RandomState", "random.Random"):
@@ -246,6 +248,13 @@ def _lock(walk: walks.Walk, obj: Any) -> None:
         walk.stop(obj, "a lock is held")
     elif walk.number(obj):
         walk.text(b"l", dotted(type(obj)))
+
+
+def _environment(walk: walks.Walk, obj: Any) -> None:
+    if id(obj) in walk.ones:
+        walks.one_of_the_process(walk, walk.ones[id(obj)])
+    else:
+        walks._reduced(walk, obj)
 
 
 def _logger(walk: walks.Walk, obj: Any) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Collection
 from operator import ne
 from typing import Any
 
+PLACES = ("math", "numpy")
+"""What keeps a NaN of its own."""
+
 
 def any_nan(values: list[Any], kinds: Collection[type]) -> bool:
     """Whether one of some atoms, which are of these types, is a NaN float."""

@@ -9,9 +9,10 @@ an attribute of a module holds.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -41,12 +42,15 @@ _KNOWN = frozenset(
     {
         "builtins", "os", "sys", "time", "random", "warnings", "logging", "decimal", "locale", "signal",
         "gc", "atexit", "socket", "contextvars", "threading", "asyncio", "importlib", "linecache", "IPython",
-        "shutil", "numpy", "pandas", "matplotlib", "mpl_toolkits", "seaborn", "sklearn", "xarray", "nbrewind",
+        "numpy", "pandas", "matplotlib", "mpl_toolkits", "seaborn", "sklearn", "xarray", "nbrewind",
     }
 )  # fmt: skip
 """Packages whose settings are read before and after each cell, or whose functions act on what they get."""
 
-_SHUTIL = frozenset({"register_archive_format", "unregister_archive_format", "register_unpack_format"})
+_DESCRIPTORS = frozenset(
+    {"pipe", "pipe2", "openpty", "open", "dup", "dup2", "read", "write", "lseek", "fdopen", "memfd_create"}
+)
+"""Functions of ``os`` that go by numbers of open files, which are the process's."""
 _PLAIN = (type(None), bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type, ModuleType)
 _CALLED = (FunctionType, BuiltinFunctionType, MethodType, type)
 
@@ -54,15 +58,19 @@ Lookup = Callable[[str], Any]
 """The value of a name in the notebook; None where it has none."""
 
 
-def suspicious(names: Iterable[str], text: str) -> bool:
+def suspicious(names: Set[str], text: str) -> bool:
     """Whether a cell of this text, whose code and functions mention these names, may change some."""
-    return _STORED.search(text) is not None or any(_SETTER.match(name) or name in _CHANGES for name in names)
+    if _STORED.search(text) is not None or ("os" in names and names & _DESCRIPTORS):
+        return True
+    return any(_SETTER.match(name) or name in _CHANGES for name in names)
 
 
 def changed(tree: ast.AST, value_of: Lookup) -> list[str]:
     """Labels of the packages whose settings code changes when it runs."""
     found: dict[str, None] = {}
     for node in _executed(tree):
+        if isinstance(node, ast.Call) and _by_number(node, value_of):
+            found["numbers of open files"] = None
         package = _setter(node, value_of) if isinstance(node, ast.Call) else _stored(node, value_of)
         if package and package not in _KNOWN:
             found[SETTINGS + package] = None
@@ -104,6 +112,11 @@ def _owner(chain: list[str], value_of: Lookup) -> tuple[str, Any]:
     return package, value
 
 
+def _by_number(node: ast.Call, value_of: Lookup) -> bool:
+    chain = _chain(node.func)
+    return len(chain) == 2 and chain[1] in _DESCRIPTORS and value_of(chain[0]) is os
+
+
 def _setter(node: ast.Call, value_of: Lookup) -> str:
     chain = _chain(node.func)
     if not chain:
@@ -118,8 +131,6 @@ def _setter(node: ast.Call, value_of: Lookup) -> str:
     package, owner = _owner(chain[:-1], value_of)
     if not package or owner is None:
         return ""
-    if package == "shutil" and chain[-1] in _SHUTIL:
-        return "shutil's formats"
     if isinstance(owner, ModuleType | type):
         called = getattr(owner, chain[-1], None)
         setter = _SETTER.match(chain[-1]) and isinstance(called, _CALLED)

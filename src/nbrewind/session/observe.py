@@ -13,12 +13,11 @@ from typing import Any
 
 from nbrewind import rules
 from nbrewind.errors import LeftOut, NotStorable
-from nbrewind.flow import lending, losses
+from nbrewind.flow import lending, losses, singles
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
 from nbrewind.flow.room import deep
-from nbrewind.flow.singles import single
 from nbrewind.model import Root, State, Version, Whole
 from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
 from nbrewind.session.keep import Decide, left_out
@@ -151,9 +150,10 @@ class Observer:
                     class_content(walk, roots[root])
                 else:
                     walk.visit(roots[root])
-                    name = single(roots[root])
-                    if name:
-                        walk.opaque.setdefault(f"it is {name}, of which a copy is not the same")
+                    if singles.present_context(roots[root]):
+                        walk.opaque.setdefault(
+                            "it is the present context of decimal, of which a copy is not the same"
+                        )
                 walks[root] = walk
                 for cls in sorted(memory.world.touched_classes - set(roots)):
                     roots[cls] = memory.world.classes[cls]
@@ -343,7 +343,7 @@ class Observer:
                 memory.store.put,
                 leave_out,
                 self.stored,
-                with_nans=any(walk.nan for walk in own.values()),
+                marked=any(walk.marked or singles.MARKED_BY in walk.deps for walk in own.values()),
             )
 
 

@@ -105,6 +105,10 @@ _INSTALLER = re.compile(r"^\s*[!%].*\b(pip3?|conda|mamba|uv)\b", re.MULTILINE)
 """Lines that change the environment: their cells are never restored silently (R13)."""
 
 
+_CONNECTIONS = frozenset({"socket", "multiprocessing.connection", "multiprocessing.queues", "ssl"})
+"""Modules whose objects lead out of the process."""
+
+
 def _versions(reads: dict[Root, str]) -> dict[str, str]:
     found = {root[4:]: installed_version(root[4:]) for root in reads if root.startswith("lib:")}
     return {package: version for package, version in found.items() if version}
@@ -208,7 +212,10 @@ class Recorder:
             running.ambient,
             read=read,
             names=names,
-            settings=self._settings(running, read) if setters.suspicious(names, running.transformed) else [],
+            settings=[
+                *(self._settings(running, read) if setters.suspicious(names, running.transformed) else []),
+                *self._connections(running, cell),
+            ],
             trace_key=trace_key,
             private=private,
         )
@@ -449,6 +456,12 @@ class Recorder:
             for part in tree if isinstance(tree, list) else [tree]:
                 found.update(dict.fromkeys(setters.changed(part, self._value_of) if part is not None else ()))
         return list(found)
+
+    def _connections(self, running: Running, cell: CellReads) -> list[str]:
+        """What is under way in a connection nobody can look at: who uses one runs at every repeat."""
+        touched = [running.values.get(name) for name in {*cell.reads, *running.values}]
+        kinds = {type(value).__module__ for value in touched}
+        return ["data in connections"] if kinds & _CONNECTIONS else []
 
     def _value_of(self, name: str) -> Any:
         return self.memory.live.get(name, sys.modules.get(name))

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from nbrewind.errors import NotStorable
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, nans
+from nbrewind.flow import codecs, nans, singles
 from nbrewind.flow.names import lookup
 from nbrewind.values import owned
 
@@ -464,12 +464,17 @@ def make_instances(cls: type, names: tuple[str, ...], columns: list[list[Any]]) 
 
 
 class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid: Any) -> float:
-        """A NaN, by its place or its number in the stream."""
+    def persistent_load(self, pid: Any) -> Any:
+        """What the process has one of, by its place; a NaN by its place or its number in the stream."""
         if isinstance(pid, str):
-            return nans.named(pid)
+            return nans.named(pid) if pid in nans.PLACES else singles.at(pid)
         known: dict[int, float] = self.__dict__.setdefault("known", {})
         return known.setdefault(pid, float("nan"))
+
+
+def one_of_the_process(place: str) -> Any:
+    """What this process has at a place (``os.environ``)."""
+    return singles.at(place)
 
 
 def loads(stream: Any, buffers: Iterable[Any] = ()) -> Any:

@@ -44,18 +44,18 @@ def save(
     leave_out: Callable[[int], str] | None = None,
     stored: Stored | None = None,
     *,
-    with_nans: bool = False,
+    marked: bool = False,
 ) -> Digest:
     """Store one component; returns the image's digest.
 
     ``leave_out`` is asked with the size in bytes and may give a reason not to.  ``roots`` may hold ``Parts``
-    of long containers; those that are ``stored`` are not stored again.  ``with_nans`` as in ``dump``.
+    of long containers; those that are ``stored`` are not stored again.  ``marked`` as in ``dump``.
 
     Raises:
         LeftOut: there was such a reason.
         NotStorable: some value cannot be stored; nothing was put then.
     """
-    dumped = dump(roots, world, stored, with_nans=with_nans)
+    dumped = dump(roots, world, stored, marked=marked)
     if leave_out is not None:
         reason = leave_out(len(dumped.stream) + sum(buffer.data.nbytes for buffer in dumped.buffers))
         if reason:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbrewind.errors import MissingObject
+from nbrewind.flow import nans
 from nbrewind.values import images
 
 _BUILDERS = "nbrewind.values.builders"
@@ -123,9 +124,10 @@ _KNOWN: dict[str, Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid: Any) -> float:
-        """Only NaNs are stored so."""
-        return math.nan
+    def persistent_load(self, pid: Any) -> Any:
+        """NaNs are stored so, and references to what a process has one of."""
+        one = isinstance(pid, str) and pid not in nans.PLACES
+        return stand_in(pid) if one else math.nan
 
     def find_class(self, module: str, name: str) -> Any:
         """Never the real thing."""

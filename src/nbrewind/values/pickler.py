@@ -21,7 +21,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodT
 from typing import Any
 
 from nbrewind.errors import NotStorable
-from nbrewind.flow import codecs, columns, kinds, nans
+from nbrewind.flow import codecs, columns, kinds, nans, singles
 from nbrewind.flow import digest as walks
 from nbrewind.flow.names import shared_generator
 from nbrewind.flow.namespace import MainModule
@@ -53,11 +53,12 @@ class Buffer:
 
 
 def dump(
-    roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = None, *, with_nans: bool = False
+    roots: Mapping[str, Any], world: DumpWorld, stored: Stored | None = None, *, marked: bool = False
 ) -> Dump:
     """Pickle one component; ``roots`` may hold ``Parts``: only those that are not ``stored`` are pickled.
 
-    ``with_nans`` where a NaN is among the values: which one, asking about each object tells, and takes time.
+    ``marked`` where a NaN, or what the process has one of, is among the values: which one, asking about each
+    object tells, and takes time.
 
     Raises:
         NotStorable: some value cannot be stored; the message is the reason.
@@ -76,7 +77,7 @@ def dump(
         buffers.append(Buffer(raw))
         return False
 
-    kind = _NanPickler if with_nans else _Pickler
+    kind = _MarkingPickler if marked else _Pickler
     pickler = kind(output, protocol=5, buffer_callback=out_of_band)
     pickler.world = world
     pickler.bodies = {id(value): root for root, value in roots.items() if root.startswith("cls:")}
@@ -151,12 +152,14 @@ class _Pickler(pickle.Pickler):
         return output.getvalue()
 
 
-class _NanPickler(_Pickler):
-    """Tells which NaN each one is, by the place where the process keeps it or by a number."""
+class _MarkingPickler(_Pickler):
+    """Tells NaNs and what the process has one of by the place where they are kept, or by a number."""
 
     def persistent_id(self, obj: Any) -> str | int | None:
         """Called for every object."""
-        if type(obj) is not float or obj == obj:
+        if type(obj) is not float:
+            return singles.place(obj) or None
+        if obj == obj:
             return None
         numbers: dict[int, int] = self.__dict__.setdefault("numbers", {})
         return nans.name(obj) or numbers.setdefault(id(obj), len(numbers))
@@ -244,6 +247,11 @@ def _proxy(world: DumpWorld, obj: types.MappingProxyType[Any, Any]) -> Any:
     return builders.make_proxy, (kinds.shown_by(obj),)
 
 
+def _environment(world: DumpWorld, obj: Any) -> Any:
+    place = singles.table().get(id(obj))
+    return NotImplemented if place is None else (builders.one_of_the_process, (place,))
+
+
 def _generator(world: DumpWorld, obj: Any) -> Any:
     place = shared_generator(obj)
     return instances.handle_or_default(world, obj) if place is None else (builders.load_reference, place)
@@ -306,6 +314,8 @@ def _general(cls: type) -> Reducer:
         reducer = _file
     elif cls in _ITERATORS:
         reducer = _iterator
+    elif name == "os._Environ":
+        reducer = _environment
     elif name in kinds._LOCKS:
         reducer = _lock
     elif kinds._is_block(cls):
