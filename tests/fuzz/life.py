@@ -38,6 +38,8 @@ PRELOADED = (
     "blake3",
     "cloudpickle",
     "concurrent.futures",
+    "concurrent.futures.process",
+    "concurrent.futures.thread",
     "csv",
     "dataclasses",
     "decimal",
@@ -51,6 +53,8 @@ def main() -> None:
     """Serves requests until standard input ends."""
     for name in (*PRELOADED, *sys.argv[1:]):
         __import__(name)
+    import nbrewind.engines.futures.handles
+    import nbrewind.engines.futures.hooks
     import nbrewind.kernel.app
     import nbrewind.kernel.kernel
     import nbrewind.values.codecs.iterators  # noqa: F401
@@ -142,6 +146,8 @@ class Life:
             log=logging.getLogger("kernel"),
             shell_channel_thread=types.SimpleNamespace(parent_thread=threading.current_thread()),
         )
+        # Half of a fuzzed notebook's time would go into the colours of tracebacks, which are not compared.
+        self.kernel.shell.InteractiveTB.set_mode("Minimal")
         # Interrupts reach asynchronous cells through the loop; there is none of tornado's here.
         self.kernel.io_loop = None
         self.session = session
