@@ -27,6 +27,7 @@ _OWN = tuple(
         "builtins": "iterators:codecs",
         "dataclasses": "dataclasses:Mark",
         "joblib": "joblib:Settings",
+        "matplotlib.cbook": "matplotlib:Callbacks",
         "networkx": "networkx:Graph",
         "numpy.ma": "masked:Masked",
         "pandas.core": "pandas:codecs",
