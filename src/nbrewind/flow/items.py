@@ -262,6 +262,22 @@ def _xarray_put(value: Any) -> None:
     sys.modules["xarray"].set_options(**{k: v for k, v in value.items() if _xarray_get().get(k, v) != v})
 
 
+_POLARS = ("float_fmt", "float_precision", "thousands_separator", "decimal_separator", "trim_decimal_zeros")
+"""How polars shows numbers, kept in its compiled part; the rest of its settings are variables."""
+
+
+def _polars_get() -> Any:
+    kept = sys.modules["polars._plr"]
+    return {name: getattr(kept, f"get_{name}")() for name in _POLARS if hasattr(kept, f"get_{name}")}
+
+
+def _polars_put(value: Any) -> None:
+    kept, now = sys.modules["polars._plr"], _polars_get()
+    for name, held in value.items():
+        if name in now and now[name] != held:
+            getattr(kept, f"set_{name}")(None if held == "" else held)
+
+
 def _colours_get() -> Any:
     """Colour maps that matplotlib has not itself."""
     registry = sys.modules["matplotlib"].colormaps
@@ -307,6 +323,7 @@ def items() -> list[Item]:
         Item("socket.timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
         Item("sys.argv", _arguments_get, _arguments_put),
         Item("sklearn.config", _sklearn_get, _sklearn_put, "sklearn", "sklearn"),
+        Item("polars.numbers", _polars_get, _polars_put, "polars", "polars"),
         Item("xarray.options", _xarray_get, _xarray_put, "xarray", "xarray"),
         Item(
             "matplotlib.colormaps", _colours_get, _colours_put, "matplotlib", "matplotlib", mark=_colours_mark

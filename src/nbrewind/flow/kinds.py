@@ -72,8 +72,8 @@ def _module(cls: type) -> Any:
     return getattr(cls, "__module__", "")
 
 
-def _in_module(cls: type, prefix: str) -> bool:
-    """Whether a type's module has a prefix; classes that libraries make at run time may have no module."""
+def _in_module(cls: type, prefix: str | tuple[str, ...]) -> bool:
+    """Whether a type's module has one of the prefixes; classes made at run time may have no module."""
     module = _module(cls)
     return isinstance(module, str) and module.startswith(prefix)
 
@@ -135,7 +135,7 @@ def special(cls: type) -> walks.Handler | None:
         return _logger
     if name in ("numpy.random.mtrand.RandomState", "random.Random"):
         return _generator
-    if _in_module(cls, "matplotlib.") and not is_instance_kind(cls):
+    if _in_module(cls, ("matplotlib.", "mpl_toolkits.")) and not is_instance_kind(cls):
         return _derived
     if _in_module(cls, "pandas._libs.internals") and cls.__name__ == "BlockValuesRefs":
         return _block_refs

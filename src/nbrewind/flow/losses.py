@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _KNOWN_WELL = frozenset(
     {"dask", "distributed", "matplotlib", "networkx", "numpy", "pandas", "PIL", "polars", "pyarrow", "scipy"}
-) | {"sklearn", "sympy", "torch", "traitlets", "xarray", "IPython", "ipykernel", "nbrewind"}
+) | {"sklearn", "sympy", "torch", "traitlets", "xarray", "IPython", "ipykernel", "mpl_toolkits", "nbrewind"}
 """Packages whose values are tested, or have codecs."""
 
 PICKLING = (

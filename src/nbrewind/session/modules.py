@@ -304,6 +304,9 @@ def _number_figures(wanted: list[tuple[int, Any]]) -> None:
     figures.clear()
     for number, figure in wanted:
         manager = figure.canvas.manager
+        if manager is None:  # it was closed here since
+            backend = sys.modules["matplotlib.pyplot"]._get_backend_mod()
+            manager = backend.new_figure_manager_given_figure(number, figure)
         manager.num = number
         setattr(figure, "_number" if hasattr(figure, "_number") else "number", number)
         figures[number] = manager

@@ -57,7 +57,9 @@ def _of_a_window(callback: Callable[..., Any]) -> bool:
         return _module_of(type(callback.__self__)).startswith(_WINDOWS)
     if isinstance(callback, FunctionType):
         module = _module_of(callback)
-        if module.startswith(_WINDOWS):
+        # What a figure is given to tell about its axes, it wraps.
+        held = [cell.cell_contents for cell in callback.__closure__ or () if module == "matplotlib.figure"]
+        if any(_module_of(one).startswith(_WINDOWS) for one in (callback, *held)):
             return True
         if package_of(module) != "__main__" and reference(callback) is None:
             raise NotStorable(f"a callback that {module} made")
