@@ -14,6 +14,7 @@ from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.parts import Stored
 from nbrewind.values.pickler import Buffer, dump
+from nbrewind.values.undrawn import undrawn
 from nbrewind.values.worlds import DumpWorld
 
 MAGIC = b"NBIMAGE1"
@@ -93,7 +94,7 @@ def load(image: bytes, context: builders.LoadContext, join: Join) -> dict[str, A
     buffers = [join(digests) for digests in parts.buffers]
     builders.push(context)
     try:
-        with deep():
+        with deep(), undrawn():
             loaded: dict[str, Any] = builders.loads(parts.stream, buffers)
     except (NotStorable, MissingObject):
         raise
