@@ -17,6 +17,11 @@ CELL_FILE = re.compile(r"ipykernel_\d+")
 """The folder in which ipykernel says that cells are, by process."""
 COUNTED = re.compile(r"\b(Thread|Task|ThreadPoolExecutor)-\d+")
 """Names that number what a process has made of a kind, a front end's and IPython's own included."""
+COLLECTED = re.compile(
+    r"^.*RuntimeWarning: coroutine '.*' was never awaited\n(?:  .*\n)?(?:RuntimeWarning: Enable tracemalloc.*\n)?",
+    re.MULTILINE,
+)
+"""What the interpreter says when it frees a coroutine, which is whenever the collector comes by."""
 TIMINGS = re.compile(r"^(CPU times|Wall time|Compiler time|Parser).*$", re.M)
 LIMIT = 12
 UNAVAILABLE = "cannot be had here"
@@ -172,5 +177,5 @@ def outputs(messages: Sequence[Mapping[str, Any]], root: str = "") -> list[Any]:
             result.append([kind, masked(content["data"]), content.get("metadata", {}), number, count])
     for item in result:
         if item[0] == "stream":
-            item[2] = masked(item[2])
-    return result
+            item[2] = masked(COLLECTED.sub("", item[2]))
+    return [item for item in result if item[0] != "stream" or item[2]]
