@@ -107,6 +107,8 @@ class Memory:
         """Held while values are loaded."""
         self.loading: set[Root] = set()
         """Classes that are being loaded: they may refer to themselves."""
+        self.within: set[Root] = set()
+        """Classes that are loaded within their own loading."""
         self._moving = threading.RLock()
         """Held for moments: names are moved in and parked one after the other (R11)."""
         self.thread = _ThisThread()
@@ -376,8 +378,16 @@ class Memory:
 
     def load(self, image: str, wanted: Collection[Root]) -> None:
         """Load a component; install only ``wanted`` roots that are lazy and still point to it (R1)."""
-        with self.own_work():
-            values = images.load(self.store.get(image), self, self.store.join)
+        # What the image's own classes lead to may ask for them while it is loaded: they come with it.
+        coming = {root for root in wanted if root.startswith("cls:")} - self.loading
+        self.loading |= coming
+        installed = len(self.loaded)
+        try:
+            with self.own_work():
+                values = images.load(self.store.get(image), self, self.store.join)
+        finally:
+            self.loading -= coming
+        meanwhile = set(self.loaded[installed:])
         roots = {
             root: version
             for root, version in self.state.names.items()
@@ -386,7 +396,7 @@ class Memory:
         try:
             for root, version in roots.items():
                 key = version.root or root
-                if key in values and (not self.is_live(root) or root.startswith("cls:")):
+                if key in values and (not self.is_live(root) or root.startswith("cls:") or root in meanwhile):
                     self._install(root, version, values[key])
         except BaseException:  # an interrupt: none of it is live rather than half
             for root in roots:
@@ -412,13 +422,19 @@ class Memory:
     # -- the load context (values.builders) -------------------------------------------------
 
     def class_of(self, root: Root) -> type:
-        """The class object of an identity, at the version of the state."""
-        if root in self.state.names and not self.is_live(root) and root not in self.loading:
-            self.loading.add(root)
+        """The class object of an identity, at the version of the state.
+
+        A metaclass may hold instances of a class that is made from it: asked for by the first, which exists
+        by then, the second is loaded within its own loading.
+        """
+        circular = root in self.loading and root not in self.world.classes and root not in self.within
+        if root in self.state.names and not self.is_live(root) and (root not in self.loading or circular):
+            underway = self.within if circular else self.loading
+            underway.add(root)
             try:
                 self._bring(root, self.state.names[root])
             finally:
-                self.loading.discard(root)
+                underway.discard(root)
         found = self.world.classes.get(root)
         if found is None:
             raise NotStorable(f"its class {root.rpartition('#')[2]} is not known here")
