@@ -26,6 +26,12 @@ GONE_MARK = "~"
 RESULT_NUMBERS = "results"
 """Key in a trace's ambient items of cells that asked for a result by its number."""
 
+ALL_CLASSES = "classes"
+"""Key in a trace's ambient items of cells that could ask a class for its subclasses."""
+
+SUBCLASSES = "process:subclasses"
+"""Ambient item of notebooks whose code does so: from then on every function that is called may."""
+
 ALL_VARIABLES = "environment"
 """Key in a trace's ambient items of cells whose child processes saw all variables that cells had set."""
 
@@ -229,12 +235,22 @@ def numbers_digest(state: State) -> str:
     return blake2b(repr(state.results).encode(), digest_size=16).hexdigest()
 
 
+def classes_digest(state: State) -> str:
+    """Digest of the notebook's classes, in the order in which they were made."""
+    from hashlib import blake2b
+
+    found = [(root, version.digest) for root, version in state.names.items() if root.startswith("cls:")]
+    return blake2b(repr(found).encode(), digest_size=16).hexdigest()
+
+
 def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
     if not rules.on("R7"):
         return
     for key, digest in trace.ambient.items():
         if key == RESULT_NUMBERS:
             current = numbers_digest(state)
+        elif key == ALL_CLASSES:
+            current = classes_digest(state)
         elif key == ALL_VARIABLES:
             current = variables_digest(state)
         elif key.startswith("env:"):

@@ -334,6 +334,7 @@ class Session:
     def _make_ready(self, code: CodeType) -> None:
         """What has to be in the namespace is put there, what need not be any more is dropped."""
         prepare.prefault(self.memory, code)
+        prepare.load_classes(self.memory, code)
         prepare.evict(self.memory, code)
 
     def end(

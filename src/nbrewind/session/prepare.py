@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
+from collections.abc import Set
 from types import CodeType
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
+from nbrewind.model import State
+from nbrewind.plan.match import SUBCLASSES
 from nbrewind.session.memory import Memory
 
 _FRAME_LIBRARIES = frozenset(
@@ -59,6 +62,25 @@ def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None
         wanted.update(memory.names())
     for name in sorted(wanted):
         memory.prefault(name)
+
+
+def sees_classes(state: State, names: Set[str]) -> bool:
+    """Whether code that mentions these names, or functions that it calls, may ask for subclasses (R9)."""
+    return "__subclasses__" in names or SUBCLASSES in state.ambient
+
+
+def load_classes(memory: Memory, code: CodeType) -> None:
+    """Make classes exist as they do in a plain run, where a class knows its subclasses, the oldest first.
+
+    All of them for code that may ask; before code that makes a class those that can be had at once.
+    """
+    asks = sees_classes(memory.state, codes.attribute_names(code))
+    if not asks and not any(isinstance(c, CodeType) and "__qualname__" in c.co_names for c in code.co_consts):
+        return
+    with memory.own_work():
+        for root, version in list(memory.state.names.items()):
+            if root.startswith("cls:") and (asks or version.image):
+                memory.materialise(root)
 
 
 def evict(memory: Memory, code: CodeType) -> None:

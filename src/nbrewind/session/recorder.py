@@ -26,6 +26,7 @@ from nbrewind.flow.hidden import reloads
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
     ABSENT,
+    AmbientValue,
     CellError,
     CellReport,
     Delta,
@@ -39,14 +40,17 @@ from nbrewind.model import (
 )
 from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
 from nbrewind.plan.match import (
+    ALL_CLASSES,
     ALL_VARIABLES,
     RESULT_NUMBERS,
+    SUBCLASSES,
+    classes_digest,
     concerns,
     names_digest,
     numbers_digest,
     variables_digest,
 )
-from nbrewind.session import modules
+from nbrewind.session import modules, prepare
 from nbrewind.session.history import History
 from nbrewind.session.keep import Decide, repeatable
 from nbrewind.session.memory import CellReads, take_aliases
@@ -219,6 +223,8 @@ class Recorder:
             trace_key=trace_key,
             private=private,
         )
+        if "__subclasses__" in names:
+            around.written[SUBCLASSES] = AmbientValue(hash_parts(SUBCLASSES))
         observed = self.observer.observe(
             touched_values,
             before=before,
@@ -374,6 +380,8 @@ class Recorder:
         ambient.update(random_reads(self.process, before, running.ambient, read, flags))
         if cell.results:
             ambient[RESULT_NUMBERS] = numbers_digest(before)
+        if prepare.sees_classes(before, running.names):
+            ambient[ALL_CLASSES] = classes_digest(before)
         if cell.position:
             ambient["position"] = hash_parts(str(running.count))
             flags.append("position")
