@@ -8,7 +8,7 @@ from typing import Any
 
 from nbrewind.errors import MissingObject
 from nbrewind.flow.ambient import SECRET
-from nbrewind.model import FileState, Record
+from nbrewind.model import AmbientValue, FileState, Record
 from nbrewind.package.reach import Reached
 from nbrewind.package.secrets import Scanner
 from nbrewind.store import Store
@@ -65,6 +65,10 @@ def without_secret_variables(found: Reached) -> tuple[Reached, list[str]]:
             record = replace(record, trace=replace(record.trace, ambient=ambient))
             listed = ", ".join(sorted(key[4:] for key in hidden))
             notes.append(f"a cell reads {listed}: it runs again at the other site, with what is set there")
+        written = {key for key in record.delta.ambient if key.startswith("env:") and SECRET.search(key)}
+        if written:
+            values = {**record.delta.ambient, **dict.fromkeys(written, AmbientValue(WITHHELD))}
+            record = replace(record, delta=replace(record.delta, ambient=values))
         records[name] = record
     tasks = []
     for task in found.tasks:

@@ -250,7 +250,7 @@ class Recorder:
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
         )
         again = [name for name in before.imports if name in running.imports]
-        imports = tuple(dict.fromkeys([*again, *self._imported()]))
+        imports = tuple(dict.fromkeys([*again, *self._imported(running)]))
         sources = {}
         for name in new_modules:
             with contextlib.suppress(OSError):  # made without a file
@@ -436,10 +436,12 @@ class Recorder:
         found.update(dict.fromkeys(self.process.engine_attributes(packages)))
         return [root for root in sorted(found) if root not in self.process.engine_state]
 
-    def _imported(self) -> list[str]:
-        """Modules of the interpreter's own library change nothing but themselves."""
-        names = self.process.imports.outer
-        return [name for name in names if name.partition(".")[0] not in sys.stdlib_module_names]
+    def _imported(self, running: Running) -> list[str]:
+        """Modules of the interpreter's own library change nothing but themselves and the packages that they are in."""
+        # `import xml.dom.minidom` makes `xml.dom`, also where another package has imported it before.
+        within = [name for name in sorted(running.imports) if "." in name and name in sys.modules]
+        names = [*self.process.imports.outer, *within]
+        return [n for n in names if "." in n or n not in sys.stdlib_module_names]
 
     def _codes_behind(self, running: Running, read: set[Root]) -> list[CodeType]:
         """The code of the cell, and that of the functions that it read."""

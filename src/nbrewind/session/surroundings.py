@@ -107,7 +107,7 @@ def _changed(
     if (key == "rng:random" and _engine_drew(read)) or (base and start.get(key) is None):
         return
     if key.startswith("env:") and SECRET.search(key):
-        found.flags.append("never")
+        _secret(key, "" if base else digest, found)
     elif base and not (item is not None and item.random):
         found.written[key] = AmbientValue("")
     else:
@@ -120,12 +120,12 @@ def _changed(
 
 def _set(process: Process, key: str, found: Effects) -> None:
     ambient = process.ambient
-    if key.startswith("env:") and SECRET.search(key):
-        found.flags.append("never")
-        return
     value = ambient.value(key)
     if key.startswith("env:"):
         digest = "absent" if value is None else hash_parts(value)
+        if SECRET.search(key):
+            _secret(key, "" if ambient.is_base(key, digest) else digest, found)
+            return
     else:
         item = ambient.item(key)
         digest = ambient.digest(item) if item is not None and ambient.available(item) else ""
@@ -133,6 +133,12 @@ def _set(process: Process, key: str, found: Effects) -> None:
     frozen = freeze(value)
     if frozen is not None and digest:
         found.written[key] = AmbientValue("") if base else AmbientValue(digest, found.keep(frozen))
+
+
+def _secret(key: str, digest: str, found: Effects) -> None:
+    """Its value is not stored, but later cells find it set, and those that read it depend on it."""
+    found.flags.append("never")
+    found.written[key] = AmbientValue(digest)
 
 
 def _hidden(key: str, trace_key: str, found: Effects) -> None:
