@@ -437,7 +437,7 @@ class Recorder:
         return [root for root in sorted(found) if root not in self.process.engine_state]
 
     def _imported(self, running: Running) -> list[str]:
-        """Modules of the interpreter's own library change nothing but themselves and the packages that they are in."""
+        """Modules of the interpreter's own library change nothing but themselves and their packages."""
         # `import xml.dom.minidom` makes `xml.dom`, also where another package has imported it before.
         within = [name for name in sorted(running.imports) if "." in name and name in sys.modules]
         names = [*self.process.imports.outer, *within]
