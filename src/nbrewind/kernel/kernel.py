@@ -118,6 +118,10 @@ class RewindKernel(IPythonKernel):
         """
         shell, memory = self.shell, self.rewind.memory
         assert shell is not None
+        word = raw_cell.strip()
+        if memory.cell is not None and word.isidentifier():
+            # The cell reads it in any case, and the prefilter puts a macro's code in its place.
+            memory.prefault(word)
         peeked = memory.thread.peeked = set()
         try:
             transformed: str = type(shell).transform_cell(shell, raw_cell)

@@ -323,11 +323,10 @@ class Session:
         self.process.files.begin()
         self.process.ambient.begin(running.ambient)
         self.process.entropy.drawn = False
-        loads = codes.global_names(code) if code is not None else frozenset()
         # Printing goes to whatever stands in the streams' places.
         replaced = {f"attr:sys:{name}" for name in ("stdout", "stderr", "stdin")}
         seen.reads |= {root for root in replaced if root in self.state.names}
-        seen.position = bool(loads & {"In", "_ih", "_i", "_ii", "_iii"})
+        seen.position = code is not None and prepare.sees_inputs(code)
         running.started = time.perf_counter()
         return running
 

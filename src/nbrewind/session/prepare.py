@@ -30,6 +30,11 @@ _FRAME_LIBRARIES = frozenset(
 )
 """Attributes whose users look names up in caller frames: strings may hold names then."""
 
+_INPUTS = frozenset({"In", "_ih", "_i", "_ii", "_iii"})
+_INPUTS_BY_MAGIC = frozenset(
+    {"history", "hist", "save", "rerun", "recall", "rep", "macro", "notebook", "edit", "ed", "pastebin"}
+)
+
 
 def compiled(transformed: str, flags: int) -> CodeType | None:
     """The code of a cell for looking at its names, None if it does not compile."""
@@ -62,6 +67,14 @@ def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None
         wanted.update(memory.names())
     for name in sorted(wanted):
         memory.prefault(name)
+
+
+def sees_inputs(code: CodeType) -> bool:
+    """Whether code may look at the texts of the cells before it, which no record tells."""
+    names = codes.attribute_names(code)
+    if codes.global_names(code) & _INPUTS or "history_manager" in names:
+        return True
+    return "run_line_magic" in names and not _INPUTS_BY_MAGIC.isdisjoint(codes.strings(code))
 
 
 def sees_classes(state: State, names: Set[str]) -> bool:
