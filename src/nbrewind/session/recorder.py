@@ -544,6 +544,7 @@ class Recorder:
             after = self.files.scan()
             files.changed |= {key for key in after if files.tree.get(key) != after[key]}
             files.changed |= files.tree.keys() - after.keys()
+        files.changed |= self._through_handles(files, before)
         unknown = []
         for key in sorted(files.changed - files.found.keys()):
             state = self._before_unseen(key, files, before)
@@ -557,6 +558,16 @@ class Recorder:
             return []
         names = ", ".join(unknown[:4])
         return [f"what {names} held before is not known: running this cell again begins with what is there"]
+
+    def _through_handles(self, files: CellFiles, before: State) -> set[str]:
+        """Files that changed without an event: a handle that is open since an earlier cell (a log's) wrote on."""
+        return {
+            key
+            for key, known in before.files.items()
+            if key not in files.found
+            and not self.layer.untouched(key)
+            and not equal(known, self.files.state(self.files.path(key)))
+        }
 
     def _found_by_tasks(self, task_reads: dict[str, FileState], files: CellFiles) -> dict[str, FileState]:
         """What tasks read and the cell had not written itself before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 import time
@@ -217,6 +218,7 @@ class FileLayer:
             if _open_here(path):
                 # Whoever holds it open (a log handler) must go on with the same file.
                 _overwrite(path, self.store.get(wanted.digest))
+                _log_on(path)
             else:
                 self.store.copy_out(wanted.digest, path, wanted.mode or 0o644)
 
@@ -264,6 +266,15 @@ def _overwrite(path: str, content: bytes) -> None:
     with open(path, "r+b") as file:
         file.write(content)
         file.truncate()
+
+
+def _log_on(path: str) -> None:
+    """Log handlers go on at the end of what was laid down."""
+    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
+        handler = reference()
+        if isinstance(handler, logging.FileHandler) and handler.baseFilename == path and handler.stream:
+            with contextlib.suppress(OSError, ValueError):  # closed, or no place to go to
+                handler.stream.seek(0, os.SEEK_END)
 
 
 def _signature(path: str) -> tuple[int, int, int]:
