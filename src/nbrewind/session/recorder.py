@@ -560,7 +560,7 @@ class Recorder:
         return [f"what {names} held before is not known: running this cell again begins with what is there"]
 
     def _through_handles(self, files: CellFiles, before: State) -> set[str]:
-        """Files that changed without an event: a handle that is open since an earlier cell (a log's) wrote on."""
+        """Files that changed without an event: a handle open since an earlier cell (a log's) wrote on."""
         return {
             key
             for key, known in before.files.items()
