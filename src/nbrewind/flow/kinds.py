@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import gc
+import logging
 import sys
 import weakref
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from nbrewind.flow import columns, lending, rows
+from nbrewind.flow import columns, lending, logs, rows
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
@@ -133,6 +134,8 @@ def special(cls: type) -> walks.Handler | None:
         return _environment
     if name in ("logging.Logger", "logging.RootLogger"):
         return _logger
+    if issubclass(cls, logging.Handler):
+        return _log_handler
     if name in ("numpy.random.mtrand.RandomState", "random.Random"):
         return _generator
     if _in_module(cls, ("matplotlib.", "mpl_toolkits.")) and not is_instance_kind(cls):
@@ -253,6 +256,16 @@ def _lock(walk: walks.Walk, obj: Any) -> None:
 def _environment(walk: walks.Walk, obj: Any) -> None:
     if id(obj) in walk.ones:
         walks.one_of_the_process(walk, walk.ones[id(obj)])
+    else:
+        walks._reduced(walk, obj)
+
+
+def _log_handler(walk: walks.Walk, obj: Any) -> None:
+    """One that loggers use is part of the process: what a copy of it would get, nobody logs."""
+    if any(obj is handler for handler in logs.in_use()):
+        walk.opaque.setdefault("a handler that loggers use")
+    if is_instance_kind(type(obj)):
+        instance(walk, obj)
     else:
         walks._reduced(walk, obj)
 

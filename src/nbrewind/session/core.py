@@ -322,7 +322,7 @@ class Session:
         self.process.tasks.begin_cell(serve=self.mode == "repeat" and report.reason != "forced")
         self.process.files.begin()
         self.process.ambient.begin(running.ambient)
-        self.process.entropy.drawn = False
+        self.process.entropy.drawn = self.process.logs.logged = False
         # Printing goes to whatever stands in the streams' places.
         replaced = {f"attr:sys:{name}" for name in ("stdout", "stderr", "stdin")}
         seen.reads |= {root for root in replaced if root in self.state.names}

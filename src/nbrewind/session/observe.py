@@ -13,7 +13,7 @@ from typing import Any
 
 from nbrewind import rules
 from nbrewind.errors import LeftOut, NotStorable
-from nbrewind.flow import lending, losses, singles
+from nbrewind.flow import lending, logs, losses, singles
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
@@ -176,6 +176,20 @@ class Observer:
         """Untouched live roots that own a node met in this walk: a new link to them."""
         found = set(filter(None, map(self.owner.get, walk.nodes)))
         return {root for root in found if root in self.memory.live and self.memory.is_live(root)}
+
+    def changed_by_loggers(self) -> set[Root]:
+        """Live roots that have what handlers log to, and are not as they were: nothing shows that."""
+        memory, keep = self.memory, list[Any]()
+        owners = set(filter(None, map(self.owner.get, logs.holders())))
+        found = set()
+        with memory.own_work(), deep():
+            for root in owners:
+                if ":" not in root and root in memory.live and memory.is_live(root):
+                    walk = Walk(memory.world, keep)
+                    walk.visit(memory.live[root])
+                    if walk.digest() != self.digests.get(root):
+                        found.add(root)
+        return found
 
     def _by_chance(self, root: Root, asked: set[Root], known: Mapping[Root, str]) -> bool:
         """Whether an untouched root was walked for nothing: a dead object's address is another's now."""

@@ -20,6 +20,7 @@ from nbrewind.flow.entropy import Entropy
 from nbrewind.flow.files import ABOVE_CELLS, FileWatch, ends_search
 from nbrewind.flow.hidden import HiddenState
 from nbrewind.flow.imports import ImportWatch
+from nbrewind.flow.logs import LogWatch
 from nbrewind.flow.mainpickle import teach_dill
 from nbrewind.flow.names import BASELINES, is_local_module, is_user_file, package_of, retake_baselines
 from nbrewind.flow.stored import StoredModules
@@ -78,6 +79,7 @@ class Process:
         self.counters = Counters()
         self.patches = Patches()
         self.entropy = Entropy(lambda: self.ambient.recording, self._is_user_frame, ABOVE_CELLS)
+        self.logs = LogWatch(lambda: self.ambient.recording)
         self.imports = ImportWatch()
         self.adapters: list[EngineAdapter] = []
         self.notes: list[str] = []
@@ -101,6 +103,7 @@ class Process:
         self.imports.remove()
         self.ambient.unwatch()
         self.entropy.remove()
+        self.logs.remove()
         self.files.remove()
         BASELINES.clear()
         modules.forget_classes()
@@ -118,6 +121,7 @@ class Process:
         self.imports.around = self.patches.before_import, self.patches.after_import
         self.hidden.named_modules = self._named_modules
         self.entropy.install()
+        self.logs.install()
         self.ambient.watch_environment(self._caused_by_user)
         self.ambient.watch_seeds("rng:random", random, "seed", "setstate")
         self.ambient.watch_looks("rng:random", random, "getstate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import sys
 import time
@@ -17,7 +18,7 @@ from jupyter_client.jsonutil import json_default
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
-from nbrewind.flow import setters
+from nbrewind.flow import logs, setters
 from nbrewind.flow.ambient import EVERY_NAME
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
@@ -38,7 +39,16 @@ from nbrewind.model import (
     Trace,
     Version,
 )
-from nbrewind.plan.algebra import OWN_RESULT, apply_delta, digest_in, expand, is_result, reachable, to_symbol
+from nbrewind.plan.algebra import (
+    OWN_RESULT,
+    apply_delta,
+    component_of,
+    digest_in,
+    expand,
+    is_result,
+    reachable,
+    to_symbol,
+)
 from nbrewind.plan.match import (
     ALL_CLASSES,
     ALL_VARIABLES,
@@ -204,6 +214,11 @@ class Recorder:
                 touched_values[root] = memory.live[root]
         for root in self._of_reloaded(before) - deleted - touched_values.keys():
             touched_values[root] = memory.live[root]
+        if self.process.logs.logged:
+            for root in self.observer.changed_by_loggers() - deleted - touched_values.keys():
+                for peer in component_of(before, [root]):
+                    if peer in memory.live and memory.is_live(peer):
+                        touched_values.setdefault(peer, memory.live[peer])
         packages = {root[4:] for root in read if root.startswith("lib:")}
         packages |= {name.partition(".")[0] for name in running.imports}
         patched = self.process.patches.changed(packages) if rules.on("R8") else set()
@@ -218,7 +233,7 @@ class Recorder:
             names=names,
             settings=[
                 *(self._settings(running, read) if setters.suspicious(names, running.transformed) else []),
-                *self._connections(running, cell),
+                *self._beyond(running),
             ],
             trace_key=trace_key,
             private=private,
@@ -467,11 +482,18 @@ class Recorder:
                 found.update(dict.fromkeys(setters.changed(part, self._value_of) if part is not None else ()))
         return list(found)
 
-    def _connections(self, running: Running, cell: CellReads) -> list[str]:
-        """What is under way in a connection nobody can look at: who uses one runs at every repeat."""
-        touched = [running.values.get(name) for name in {*cell.reads, *running.values}]
+    def _beyond(self, running: Running) -> list[str]:
+        """What a cell did to objects that are more than their content: it runs at every repeat.
+
+        Nobody can look at what is under way in a connection, nor put back what a handler has got.
+        """
+        touched = list(running.values.values())
         kinds = {type(value).__module__ for value in touched}
-        return ["data in connections"] if kinds & _CONNECTIONS else []
+        found = ["data in connections"] if kinds & _CONNECTIONS else []
+        used = self.process.logs.logged or any(
+            isinstance(value, logging.Handler) and value in logs.in_use() for value in touched
+        )
+        return [*found, logs.LOGGED] if used else found
 
     def _value_of(self, name: str) -> Any:
         return self.memory.live.get(name, sys.modules.get(name))
