@@ -97,3 +97,8 @@ def test_without_r6_an_appending_cell_appends_twice(lab: Lab) -> None:
         execute=[1],
         expect=["t=='xx'"],
     )
+
+
+def test_a_file_that_was_only_touched_is_made_where_there_is_none(lab: Lab) -> None:
+    notebook = Notebook(["from pathlib import Path\nPath('flag').touch()", "w=1"], files={"flag": "old"})
+    lab.check(notebook, files={"flag": None}, execute=[0], skip=[1], expect=["Path('flag').exists()"])

@@ -492,6 +492,13 @@ def _changed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
         watch.write(cell, path)
 
 
+def _dated(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
+    """``Path.touch`` gives a file that is there another time, and makes one that is not."""
+    path = watch.absolute(args[0])
+    if path is not None:
+        watch.probe(cell, path)
+
+
 def _listed(watch: FileWatch, cell: CellFiles, args: tuple[Any, ...]) -> None:
     raw = args[0] if args and args[0] is not None else "."
     path = watch.absolute(raw)
@@ -524,6 +531,7 @@ _EVENTS: dict[str, Callable[[FileWatch, CellFiles, tuple[Any, ...]], None]] = {
     "os.symlink": _linked,
     "os.truncate": _changed,
     "os.chmod": _changed,
+    "os.utime": _dated,
     "os.listdir": _listed,
     "os.scandir": _listed,
     "sqlite3.connect": _database,

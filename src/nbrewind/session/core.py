@@ -20,7 +20,7 @@ from types import CodeType
 from typing import Any
 
 from nbrewind import rules
-from nbrewind.errors import RecomputeFailed
+from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import CellError, CellReport, Commit, Delta, FileState, Record, Root, State, Version
@@ -281,17 +281,7 @@ class Session:
         memory = self.memory
         loaded_before = len(memory.loaded)
         names = codes.attribute_names(code) if code is not None else frozenset()
-        imports = modules.imported_names(transformed)
-        if code is not None:
-            # Before the cell: `sys.modules['helper'].LIMIT` reads of a module what `helper.LIMIT` does.
-            imports |= {name for name in codes.imports(code) if name in sys.modules}
-        in_reach = imports | self.process.modules_in_state()
-        modules.prepare_baselines(in_reach)
-        self.process.sets_attributes_of = frozenset()
-        if code is not None and codes.stored_attributes(code):
-            self.process.sets_attributes_of = names
-            values = [memory.live[name] for name in names if name in memory.live]
-            modules.prepare_classes(modules.named_classes(names, in_reach, values))
+        imports = self.take_baselines(transformed, code, names)
         loaded = modules.local_modules(imported=bool(self.process.imports.fresh))
         running = Running(
             source,
@@ -329,6 +319,27 @@ class Session:
         seen.position = code is not None and prepare.sees_inputs(code)
         running.started = time.perf_counter()
         return running
+
+    def take_baselines(self, transformed: str, code: CodeType | None, names: frozenset[str]) -> set[str]:
+        """Remember modules and classes that a cell may patch as they are now; gives what it imports (R8)."""
+        memory = self.memory
+        with memory.own_work():
+            for name in names & memory.state.names.keys():
+                if memory.state.names[name].summary == "module" and not memory.is_live(name):
+                    with contextlib.suppress(NBRewindError):  # told when the cell touches it
+                        memory.materialise(name)
+        imports = modules.imported_names(transformed)
+        if code is not None:
+            # Before the cell: `sys.modules['helper'].LIMIT` reads of a module what `helper.LIMIT` does.
+            imports |= {name for name in codes.imports(code) if name in sys.modules}
+        in_reach = imports | self.process.modules_in_state()
+        modules.prepare_baselines(in_reach)
+        self.process.sets_attributes_of = frozenset()
+        if code is not None and codes.stored_attributes(code):
+            self.process.sets_attributes_of = names
+            values = [memory.live[name] for name in names if name in memory.live]
+            modules.prepare_classes(modules.named_classes(names, in_reach, values))
+        return imports
 
     def _make_ready(self, code: CodeType) -> None:
         """What has to be in the namespace is put there, what need not be any more is dropped."""

@@ -15,6 +15,7 @@ from types import CellType
 from typing import TYPE_CHECKING, Any
 
 from nbrewind.errors import NBRewindError, RecomputeFailed
+from nbrewind.flow import code as codes
 from nbrewind.model import Commit, Record, Root, State
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
 from nbrewind.session import modules, prepare
@@ -225,6 +226,9 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     old_classes = dict(memory.world.classes)
     transformed = session.transform(record.source)
     code = prepare.compiled(transformed, session.compile_flags())
+    session.take_baselines(
+        transformed, code, codes.attribute_names(code) if code is not None else frozenset()
+    )
     if code is not None:
         prepare.prefault(memory, code, finalisers=False)
     if session.run_again is None:
