@@ -65,7 +65,7 @@ class HiddenState:
             "log handlers": _root_handlers,
             "import finders": _finders,
             "reducers of pickle": _reducers,
-            "threads": _threads,
+            "threads": threads_of_the_notebook,
         }
         """Label -> what is compared, by equality."""
         self.named_modules: Callable[[], set[str]] = set
@@ -147,7 +147,7 @@ def _finders() -> list[Any]:
     ]
 
 
-def _threads() -> set[int]:
+def threads_of_the_notebook() -> set[int]:
     """Threads that the notebook's own code started and that still run."""
     return {
         id(thread)

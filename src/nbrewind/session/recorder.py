@@ -23,7 +23,7 @@ from nbrewind.flow.ambient import EVERY_NAME
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
-from nbrewind.flow.hidden import reloads
+from nbrewind.flow.hidden import reloads, threads_of_the_notebook
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
     ABSENT,
@@ -121,6 +121,9 @@ _INSTALLER = re.compile(r"^\s*[!%].*\b(pip3?|conda|mamba|uv)\b", re.MULTILINE)
 
 _CONNECTIONS = frozenset({"socket", "multiprocessing.connection", "multiprocessing.queues", "ssl"})
 """Modules whose objects lead out of the process."""
+
+_BETWEEN_THREADS = frozenset({"queue", "_queue", "threading", "_thread"})
+"""Modules whose objects lead to a thread that waits for them."""
 
 
 def _versions(reads: dict[Root, str]) -> dict[str, str]:
@@ -234,6 +237,7 @@ class Recorder:
             settings=[
                 *(self._settings(running, read) if setters.suspicious(names, running.transformed) else []),
                 *self._beyond(running),
+                *self._reloaded_by_itself(new_modules, files, before),
             ],
             trace_key=trace_key,
             private=private,
@@ -493,7 +497,19 @@ class Recorder:
         used = self.process.logs.logged or any(
             isinstance(value, logging.Handler) and value in logs.in_use() for value in touched
         )
-        return [*found, logs.LOGGED] if used else found
+        if used:
+            found.append(logs.LOGGED)
+        if kinds & _BETWEEN_THREADS and threads_of_the_notebook():
+            found.append("what a thread that runs is given")
+        return found
+
+    def _reloaded_by_itself(self, loaded: set[str], files: CellFiles, before: State) -> list[str]:
+        """Modules whose files cells write: autoreload must have seen them imported, to load them again."""
+        if "IPython.extensions.autoreload" not in sys.modules:
+            return []
+        written = before.files.keys() | files.found.keys()
+        paths = (path for name in loaded for path in modules.module_files(name))
+        return ["modules that autoreload watches"] if any(self.files.key(p) in written for p in paths) else []
 
     def _value_of(self, name: str) -> Any:
         return self.memory.live.get(name, sys.modules.get(name))
