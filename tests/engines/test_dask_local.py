@@ -76,6 +76,23 @@ def test_files_and_errors(notebooks: Make, tmp_path: Path) -> None:
     assert not fourth.executed()
 
 
+def test_files_that_a_frame_is_written_to(notebooks: Make, tmp_path: Path) -> None:
+    """Tasks of Dask's own write them, and the task above these is served."""
+    place = tmp_path / "out"
+    source = f"""
+        import dask.dataframe as dd, pandas as pd
+        frame = dd.from_pandas(pd.DataFrame({{"v": [1, 2, 3, 4]}}), npartitions=2)
+        r = len(frame.to_csv({str(place)!r} + "/*.csv"))
+    """
+    assert run(notebooks(), source, "") == 2
+    written = {path.name: path.read_text() for path in place.iterdir()}
+    assert set(written) == {"0.csv", "1.csv"}
+    for path in place.iterdir():
+        path.unlink()
+    assert run(notebooks(), source, "") == 2
+    assert {path.name: path.read_text() for path in place.iterdir()} == written
+
+
 def test_arrays_and_bags(notebooks: Make) -> None:
     source = """
     import dask.array as da, dask.bag as db

@@ -125,8 +125,8 @@ class Job:
         futures.clear()
 
     def _wrapped(self, item: Item, spec: Any) -> Any:
-        reads = item.recorded or all(dep.fate == "data" for dep in item.deps)
-        if type(spec) is not Task or not reads or item.fate == "plain":
+        # Tasks of the engine's own that have inputs may write: `to_parquet` of a frame.
+        if type(spec) is not Task or item.fate == "plain":
             return spec
         self._count += 1
         item.ident = f"{self._identity}-{self._count}"

@@ -135,8 +135,8 @@ class _Plan:
         spec = item.spec
         if item.fate in ("run", "plain") and item.recorded and item.cell is not None:
             item.cell.counts.run += 1
-        reads = item.recorded or all(dep.fate == "data" for dep in item.deps)
-        if type(spec) is not Task or not reads or item.fate == "plain":
+        # Tasks of the engine's own that have inputs may write: `to_parquet` of a frame.
+        if type(spec) is not Task or item.fate == "plain":
             return spec
         item.ident = f"{self.identity}-{id(item)}"
         call: Any = worker.Traced(spec.func, item.ident)
