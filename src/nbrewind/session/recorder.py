@@ -119,8 +119,11 @@ _INSTALLER = re.compile(r"^\s*[!%].*\b(pip3?|conda|mamba|uv)\b", re.MULTILINE)
 """Lines that change the environment: their cells are never restored silently (R13)."""
 
 
-_CONNECTIONS = frozenset({"socket", "multiprocessing.connection", "multiprocessing.queues", "ssl"})
-"""Modules whose objects lead out of the process."""
+_CONNECTIONS = frozenset(
+    {"socket", "multiprocessing.connection", "multiprocessing.queues", "ssl"}
+    | {f"distributed.{name}" for name in ("variable", "queues", "lock", "event", "semaphore", "pubsub")}
+)
+"""Modules whose objects lead out of the process; what a cluster's hold is gone with the cluster."""
 
 _BETWEEN_THREADS = frozenset({"queue", "_queue", "threading", "_thread"})
 """Modules whose objects lead to a thread that waits for them."""
