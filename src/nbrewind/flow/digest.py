@@ -30,8 +30,8 @@ from typing import Any, Protocol
 
 from nbrewind import rules
 from nbrewind.errors import NotStorable
+from nbrewind.flow import classes, codecs, columns, losses, nans, singles
 from nbrewind.flow import code as codes
-from nbrewind.flow import codecs, columns, losses, nans, singles
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
@@ -539,112 +539,13 @@ def _class(walk: Walk, obj: type) -> None:
         class_content(walk, obj)
 
 
-CLASS_NOISE = frozenset(
-    {
-        "__dict__",
-        "__weakref__",
-        "__module__",
-        "__slotnames__",
-        "_abc_impl",
-        "__abstractmethods__",
-        "__static_attributes__",
-        "__firstlineno__",
-        "__annotations_cache__",
-        "__annotate_func__",
-    }
-)
-"""Entries of a class's dict that the interpreter or pickling put there."""
-
-
-_ENUM_NOISE = frozenset(
-    {
-        "_new_member_",
-        "__new__",
-        "_use_args_",
-        "_member_names_",
-        "_member_map_",
-        "_value2member_map_",
-        "_unhashable_values_",
-        "_unhashable_values_map_",
-        "_hashable_values_",
-        "_member_type_",
-        "_value_repr_",
-        "__new_member__",
-        "_flag_mask_",
-        "_singles_mask_",
-        "_all_bits_",
-        "_boundary_",
-        "_inverted_",
-        "_generate_next_value_",
-        "__reduce_ex__",
-        "__repr__",
-        "__str__",
-        "__format__",
-    }
-)
-
-
-_MEMBER_NOISE = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
-"""Attributes that every member of an enumeration has."""
-
-
-def member_state(cls: type[enum.Enum]) -> list[tuple[str, dict[str, Any]]]:
-    """What the author's code keeps in members, by name; what stays as it is made is None, at its place."""
-    kept = []
-    for name, member in cls.__members__.items():
-        fixed = _MEMBER_NOISE - {"_value_"} if type(member._value_) in _CHANGEABLE else _MEMBER_NOISE
-        state = {key: None if key in fixed else value for key, value in vars(member).items()}
-        if state.keys() - fixed:
-            kept.append((name, state))
-    return kept
-
-
-_CHANGEABLE = (list, dict, set, bytearray)
-
-
-def _enum_items(cls: type[enum.Enum]) -> list[tuple[str, Any]]:
-    """Members by value and the methods of the author; what EnumType adds is not content."""
-    members = [(name, member._value_) for name, member in cls.__members__.items()]
-    own = [
-        (name, value)
-        for name, value in cls.__dict__.items()
-        if (name not in _ENUM_NOISE or _by_author(value))
-        and name not in CLASS_NOISE
-        and getattr(value, "__module__", "") != "enum"
-        and name not in cls.__members__
-    ]
-    return members + own
-
-
-def _by_author(value: Any) -> bool:
-    kinds = (FunctionType, staticmethod, classmethod)
-    return isinstance(value, kinds) and value.__module__ not in ("enum", "builtins")
-
-
-def class_items(cls: type) -> list[tuple[str, Any]]:
-    """The entries of a class's own dict that are its content, in order (order is content)."""
-    if issubclass(cls, enum.Enum):
-        return _enum_items(cls)
-    slots = _slot_names(cls)
-    return [
-        (name, value)
-        for name, value in cls.__dict__.items()
-        if name not in CLASS_NOISE and not (name in slots and type(value).__name__ == "member_descriptor")
-    ]
-
-
-def _slot_names(cls: type) -> tuple[str, ...]:
-    slots = cls.__dict__.get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
-
-
 def class_content(walk: Walk, cls: type) -> None:
     """Add the content of a notebook class: name, metaclass, bases and dict."""
     walk.text(b"T", cls.__qualname__)
     walk.text(b"m", str(cls.__module__))
     walk.visit(type(cls))
     walk.visit(cls.__bases__)
-    items = class_items(cls)
+    items = classes.class_items(cls)
     walk.buf += b"%d:" % len(items)
     for name, value in items:
         walk.text(b"n", name)
@@ -652,7 +553,7 @@ def class_content(walk: Walk, cls: type) -> None:
     abstract: Any = getattr(cls, "__abstractmethods__", ())
     for name in sorted(abstract):
         walk.text(b"a", name)
-    for name, state in member_state(cls) if issubclass(cls, enum.Enum) else ():
+    for name, state in classes.member_state(cls) if issubclass(cls, enum.Enum) else ():
         walk.text(b"n", name)
         _pairs(walk, b"{", state)
 

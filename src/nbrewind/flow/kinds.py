@@ -17,7 +17,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from nbrewind.flow import columns, lending, logs, rows
+from nbrewind.flow import classes, columns, lending, logs, rows
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
@@ -540,7 +540,7 @@ def slot_values(obj: Any) -> dict[str, Any]:
     """Values held in the ``__slots__`` of an instance, by attribute name."""
     found: dict[str, Any] = {}
     for cls in type(obj).__mro__:
-        for name in walks._slot_names(cls):
+        for name in classes.slot_names(cls):
             if name in ("__dict__", "__weakref__"):
                 continue
             mangled = (

@@ -13,8 +13,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from nbrewind.flow.classes import CLASS_NOISE
 from nbrewind.flow.code import hash_parts, source_of_file
-from nbrewind.flow.digest import CLASS_NOISE
 from nbrewind.flow.names import BASELINES, LOADED, is_local_module, lookup, reference, take_baseline
 
 FIGURES = "attr:matplotlib.pyplot:<figures>"

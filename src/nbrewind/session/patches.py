@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from nbrewind.flow.digest import CLASS_NOISE
+from nbrewind.flow.classes import CLASS_NOISE
 from nbrewind.flow.names import package_of, reference
 from nbrewind.model import Root
 from nbrewind.session import modules

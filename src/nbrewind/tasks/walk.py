@@ -16,6 +16,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any, cast
 
 from nbrewind.errors import NotStorable
+from nbrewind.flow import classes
 from nbrewind.flow import code as codes
 from nbrewind.flow import digest as flow_digest
 from nbrewind.flow.names import is_library_path, is_local_module, package_of, reference
@@ -231,7 +232,7 @@ class TaskWalk(flow_digest.Walk):
         self.visit(type(obj))
         for base in obj.__bases__:
             self.visit(base)
-        for name, value in flow_digest.class_items(obj):
+        for name, value in classes.class_items(obj):
             if name not in _CLASS_NOISE:
                 self.text(b"n", name)
                 self.visit(value)

@@ -9,8 +9,8 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodT
 from typing import Any
 
 from nbrewind.errors import NotStorable
+from nbrewind.flow import classes
 from nbrewind.flow import code as codes
-from nbrewind.flow import digest as walks
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_own_class, reference
 from nbrewind.flow.namespace import MainModule
@@ -107,7 +107,7 @@ def class_body(cls: type, root: str) -> Any:
     if issubclass(cls, tuple) and hasattr(cls, "_make") and cls.__bases__ == (tuple,):
         return _namedtuple(root, cls)
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
-    items = walks.class_items(cls)
+    items = classes.class_items(cls)
     # Placeholders give the entries their order; the state brings the values.
     named = {"__module__", "__doc__", "__slots__", *(name for name, _ in items)}
     scope: dict[str, Any] = {name: None for name in cls.__dict__ if name in named}
@@ -121,7 +121,7 @@ def class_body(cls: type, root: str) -> Any:
         "qualname": cls.__qualname__,
         "slots": slots,
         "order": [name for name in cls.__dict__ if name in named or name in slots],
-        "noise": sorted(walks.CLASS_NOISE),
+        "noise": sorted(classes.CLASS_NOISE),
         "abstract": None if abstract is None else sorted(abstract),
     }
     args2 = (root, type(cls), cls.__name__, cls.__bases__, scope)
@@ -129,14 +129,14 @@ def class_body(cls: type, root: str) -> Any:
 
 
 def _enumeration(root: str, cls: type[enum.Enum]) -> Any:
-    items = [(name, value) for name, value in walks.class_items(cls) if (name, value) != ("__doc__", None)]
+    items = [(name, value) for name, value in classes.class_items(cls) if (name, value) != ("__doc__", None)]
     members = [(name, member._value_) for name, member in cls.__members__.items()]
     own: dict[str, Any] = {"boundary": cls.__dict__.get("_boundary_")}
     state = {
         # Methods lead to their class, which is there only when its members are.
         "items": [(name, value) for name, value in items if name not in cls.__members__],
-        "order": [name for name in cls.__dict__ if name not in walks.CLASS_NOISE],
-        "members": walks.member_state(cls),
+        "order": [name for name in cls.__dict__ if name not in classes.CLASS_NOISE],
+        "members": classes.member_state(cls),
     }
     if "__new_member__" in cls.__dict__ or any("__init__" in parent.__dict__ for parent in _own_mro(cls)):
         own["parts"] = [_payload(cls, member) for member in cls.__members__.values()]
@@ -186,7 +186,7 @@ def _namedtuple(root: str, cls: Any) -> Any:
     extra = [
         (name, value)
         for name, value in cls.__dict__.items()
-        if name not in _NAMEDTUPLE_OWN and name not in fields and name not in walks.CLASS_NOISE
+        if name not in _NAMEDTUPLE_OWN and name not in fields and name not in classes.CLASS_NOISE
     ]
     extra.append(("__qualname__", cls.__qualname__))
     extra.append(("__doc__", cls.__doc__))
