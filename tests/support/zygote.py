@@ -33,6 +33,10 @@ def preload() -> None:
             __import__(name)
         except ImportError:
             continue
+    from nbrewind.flow import environment
+
+    # What is installed stays while the tests run, and reading all of it takes longer than most of their cells.
+    environment._distributions()
 
 
 def become(request: dict) -> None:

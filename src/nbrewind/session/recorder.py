@@ -130,7 +130,9 @@ _BETWEEN_THREADS = frozenset({"queue", "_queue", "threading", "_thread"})
 
 
 def _versions(reads: dict[Root, str]) -> dict[str, str]:
-    found = {root[4:]: installed_version(root[4:]) for root in reads if root.startswith("lib:")}
+    # Nobody installed a local module, and looking for who did reads all that is installed.
+    packages = [root[4:] for root in reads if root.startswith("lib:") and not is_local_module(root[4:])]
+    found = {package: installed_version(package) for package in packages}
     return {package: version for package, version in found.items() if version}
 
 
