@@ -7,11 +7,13 @@ Only third-party libraries are imported beforehand, never the package: rule swit
 
 import ctypes
 import faulthandler
+import functools
 import json
 import os
 import runpy
 import signal
 import sys
+from importlib import metadata
 
 PRELOADED = (
     "IPython.core.interactiveshell",
@@ -33,10 +35,9 @@ def preload() -> None:
             __import__(name)
         except ImportError:
             continue
-    from nbrewind.flow import environment
-
     # What is installed stays while the tests run, and reading all of it takes longer than most of their cells.
-    environment._distributions()
+    metadata.packages_distributions = functools.cache(metadata.packages_distributions)
+    metadata.packages_distributions()
 
 
 def become(request: dict) -> None:
