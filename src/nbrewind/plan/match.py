@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 from nbrewind import rules
@@ -85,8 +86,6 @@ def concerns(key: str, reads: Collection[Root]) -> bool:
 
 def variables_digest(state: State) -> str:
     """Digest of the environment variables that cells have set."""
-    from hashlib import blake2b
-
     found = sorted((key, value.digest) for key, value in state.ambient.items() if key.startswith("env:"))
     return blake2b(repr(found).encode(), digest_size=16).hexdigest()
 
@@ -222,23 +221,17 @@ def _identities(trace: Trace, state: State) -> Iterable[str]:
 
 def names_digest(state: State) -> str:
     """Digest of the user's names, in the order in which iterating gives them."""
-    from hashlib import blake2b
-
     names = (name for name in state.names if ":" not in name and not is_result(name))
     return blake2b("\n".join(names).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def numbers_digest(state: State) -> str:
     """Digest of the numbers of displayed results: a cell that names one is bound to them (R14)."""
-    from hashlib import blake2b
-
     return blake2b(repr(state.results).encode(), digest_size=16).hexdigest()
 
 
 def classes_digest(state: State) -> str:
     """Digest of the notebook's classes, in the order in which they were made."""
-    from hashlib import blake2b
-
     found = [(root, version.digest) for root, version in state.names.items() if root.startswith("cls:")]
     return blake2b(repr(found).encode(), digest_size=16).hexdigest()
 
