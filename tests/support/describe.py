@@ -162,7 +162,7 @@ class Walk:
         return self.instance(obj)
 
     def pairs(self, mapping):
-        return [[self.value(k), self.value(v)] for k, v in list(mapping.items())]
+        return [[self.value(k), self.value(v)] for k, v in list(type(mapping).items(mapping))]
 
     def code(self, code):
         parts = [self.code(c) if isinstance(c, types.CodeType) else self.value(c) for c in code.co_consts]
@@ -343,7 +343,7 @@ class Walk:
         return ["lru_cache", list(obj.cache_info()), self.value(obj.__wrapped__)]
 
     def weak_mapping(self, obj):
-        return ["weakmap", type(obj).__name__, self.pairs(dict(obj.items()))]
+        return ["weakmap", type(obj).__name__, self.pairs(dict(type(obj).items(obj)))]
 
     def partial(self, obj):
         return ["partial", self.value(obj.func), self.value(obj.args), self.pairs(obj.keywords)]
