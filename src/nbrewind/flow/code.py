@@ -79,6 +79,8 @@ def dump_tree(node: Any) -> str:
 
 def ends_quietly(source: str) -> bool:
     """Whether a trailing ``;`` suppresses the display of the last expression."""
+    if ";" not in source:
+        return False
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError):
@@ -299,10 +301,16 @@ def _unit(text: str) -> CodeType | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def instructions(code: CodeType) -> tuple[dis.Instruction, ...]:
+    """The instructions of one code object: a cell's are asked for several times while it runs."""
+    return tuple(dis.get_instructions(code))
+
+
 def operations(code: CodeType) -> Iterator[dis.Instruction]:
     """All instructions that the code may run."""
     for inner in with_texts(code):
-        yield from dis.get_instructions(inner)
+        yield from instructions(inner)
 
 
 @lru_cache(maxsize=8192)
@@ -315,7 +323,7 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[st
         class_body = "__qualname__" in inner.co_names and not inner.co_flags & 0x2
         bound: set[str] = set()
         straight = True
-        for op in dis.get_instructions(inner):
+        for op in instructions(inner):
             name = op.argval if isinstance(op.argval, str) else ""
             kind = op.opname
             if "JUMP" in kind or kind in ("FOR_ITER", "SEND"):
@@ -385,7 +393,7 @@ def stored_attributes(code: CodeType) -> frozenset[str]:
     found: set[str] = set()
     indirect = bool(attribute_names(code) & _INDIRECT)
     for inner in with_texts(code):
-        for op in dis.get_instructions(inner):
+        for op in instructions(inner):
             if op.opname in ("STORE_ATTR", "DELETE_ATTR"):
                 found.add(str(op.argval))
         if indirect:
@@ -415,7 +423,7 @@ def imports(code: CodeType) -> frozenset[str]:
     found: set[str] = set()
     for inner in with_texts(code):
         owner = ""
-        for op in dis.get_instructions(inner):
+        for op in instructions(inner):
             if op.opname == "IMPORT_NAME":
                 owner = str(op.argval)
                 found.add(owner)

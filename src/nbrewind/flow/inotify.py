@@ -21,6 +21,9 @@ _ONLY_FOLDERS, _NO_LINKS = 0x1000000, 0x2000000
 _WANTED = _MODIFY | _OPEN | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLY_FOLDERS | _NO_LINKS
 _CHANGE = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _HEAD = struct.Struct("iIII")
+_MOST_READ = 1 << 16
+_MOST_EVENT = _HEAD.size + 256
+"""Bytes of the longest event: its name has up to 255 and ends with a zero."""
 MOST_FOLDERS = 2000
 """Folders watched at most; every one costs the kernel about a kilobyte."""
 MOST_SECONDS = 0.3
@@ -82,7 +85,10 @@ class Inotify:
         if not self.available or os.getpid() != self._pid:
             return found
         grown = False
-        while data := self._read():
+        full = True
+        while full and (data := self._read()):
+            # A read ends before an event that does not fit: what leaves room for any has taken them all.
+            full = len(data) > _MOST_READ - _MOST_EVENT
             offset = 0
             while offset < len(data):
                 mark, mask, _, length = _HEAD.unpack_from(data, offset)
@@ -96,7 +102,7 @@ class Inotify:
 
     def _read(self) -> bytes:
         try:
-            return os.read(self._descriptor, 1 << 16)
+            return os.read(self._descriptor, _MOST_READ)
         except BlockingIOError:
             return b""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ def watch(shell: Any, process: Process) -> None:
         process.ambient.add(item)
     process.hidden.probes.update(
         {
-            "IPython magics": lambda: _magics(shell),
+            "IPython magics": _Magics(shell),
             EVERY_CELL.removeprefix(HIDDEN): lambda: _callbacks(shell),
             "display formatters": lambda: _printers(shell),
             "input transformers": lambda: _transformers(shell),
@@ -130,14 +131,32 @@ def _is_ours(function: Any) -> bool:
     return getattr(function, "__module__", None) == "__main__"
 
 
-def _magics(shell: Any) -> list[Any]:
+class _Magics:
     """Those of the notebook and of extensions; IPython registers its own as they are first used."""
-    return [
-        (kind, name, function)
-        for kind, table in shell.magics_manager.magics.items()
-        for name, function in table.items()
-        if isinstance(function, Alias) or not _is_builtin(function)
-    ]
+
+    def __init__(self, shell: Any) -> None:
+        self._tables = shell.magics_manager.magics
+        self._seen: list[Any] = []
+        self._found: list[Any] = []
+
+    def __call__(self) -> list[Any]:
+        # There are more than a hundred, and hardly ever another: the same objects are not looked at again.
+        tables = [(kind, *table, *table.values()) for kind, table in self._tables.items()]
+        if not _same(tables, self._seen):
+            self._seen = tables
+            self._found = [
+                (kind, name, function)
+                for kind, table in self._tables.items()
+                for name, function in table.items()
+                if isinstance(function, Alias) or not _is_builtin(function)
+            ]
+        return self._found
+
+
+def _same(some: list[Any], others: list[Any]) -> bool:
+    return [*map(len, some)] == [*map(len, others)] and all(
+        all(map(operator.is_, one, other)) for one, other in zip(some, others, strict=True)
+    )
 
 
 def _is_builtin(function: Any) -> bool:

@@ -405,6 +405,8 @@ class Session:
         memory.between, memory.cell = memory.cell or memory.between, None
 
     def _compare_outputs(self, record: Record) -> bool | None:
+        if self.mode != "repeat":
+            return None
         earlier = self.store.records(record.source_key)
         return earlier[0].outputs == record.outputs if earlier else None
 

@@ -45,6 +45,8 @@ def imported_names(source: str, package: str = "") -> set[str]:
 
     What follows ``from package import`` may be a module or any other name; it is given too.
     """
+    if "import" not in source:
+        return set()
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

@@ -93,7 +93,8 @@ class Observer:
         for root in attributes:
             self._add(roots, root)
         changed = losses.changed()
-        for root in [root for root, held in self.singletons.items() if changed & held and root not in roots]:
+        holders = self.singletons.items() if changed else ()
+        for root in [root for root, held in holders if changed & held and root not in roots]:
             self._add(roots, root)
         asked, known = set(roots), dict(self.digests)
         walks = self._walk(roots)

@@ -281,7 +281,7 @@ class Process:
         """Modules that names of the state are bound to, already loaded ones."""
         found = {root[4:] for root in self.state.names if root.startswith("mod:")}
         for root, value in list(self.memory.live.items()):
-            if type(value).__name__ == "module" and ":" not in root:
+            if type(value) is ModuleType and ":" not in root:
                 found.add(value.__name__)
         return found
 

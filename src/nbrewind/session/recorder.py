@@ -454,7 +454,7 @@ class Recorder:
             if root.rpartition(".")[2] in stored
         )
         found.update(modules.local_data(wanted))
-        found.update({root: None for root in before.names if root.startswith("attr:") and root in read})
+        found.update({root: None for root in read if root.startswith("attr:") and root in before.names})
         if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):
             found[modules.FIGURES] = None
         found.update(dict.fromkeys(self.process.engine_attributes(packages)))

@@ -80,6 +80,11 @@ class Objects:
             return place.length == size
         return self.loose.holds(digest, size) and self._held_loose(digest)
 
+    def knows(self, digest: Digest, size: int) -> bool:
+        """``holds``, as far as it is known without asking the catalog."""
+        place = self._places.get(digest)
+        return place is not None and place.length == size
+
     def read(self, digest: Digest) -> bytes:
         """The bytes of an object, checked against its name.
 

@@ -27,6 +27,9 @@ from nbrewind.store.loose import Loose, digest_file, digest_of, put_bytes
 from nbrewind.store.objects import Objects
 from nbrewind.store.writer import Item, Writer
 
+UNASKED = 64 << 10
+"""Bytes up to which nobody asks at once whether the store has an object: the writer does, after the reply."""
+
 YOUNG = 2_000_000_000
 """Nanoseconds: the digest of a file changed more recently is not trusted later (R6)."""
 
@@ -100,7 +103,9 @@ class Store(Ledger):
         digest = digest or digest_of(data)
         with self._lock:
             self._lease.take()  # a store that was closed is used again
-            if digest in self._waiting or self.objects.holds(digest, memoryview(data).nbytes):
+            size = memoryview(data).nbytes
+            asked = self.objects.knows if size <= UNASKED and not self.readonly else self.objects.holds
+            if digest in self._waiting or asked(digest, size):
                 return digest
             raw = bytes(data)
             if self.readonly:

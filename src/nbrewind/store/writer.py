@@ -221,7 +221,8 @@ class Writer:
         return self._commit(kept, places, connection) if kept else connection
 
     def _store_objects(self, items: list[Item]) -> dict[Digest, Location]:
-        """Where the objects lie durably; ``failed`` says why one does not."""
+        """Where those that the store lacked lie durably now; ``failed`` says why one does not."""
+        items = [item for item in items if not self._there(item)]
         if not items:
             return {}
         try:
@@ -235,6 +236,13 @@ class Writer:
                 except OSError as error:
                     item.failed = error.strerror or str(error)
             return places
+
+    def _there(self, item: Item) -> bool:
+        """Whether the store has an object already: nobody has asked before a small one was queued."""
+        try:
+            return self.objects.holds(item.digest, len(item.data))
+        except (StoreError, OSError):
+            return False  # writing it tells what is wrong
 
     def _appended(self, items: list[Item]) -> dict[Digest, Location]:
         """Write a segment and sync it.
@@ -306,7 +314,7 @@ class Writer:
             return None
         for item in items:
             self.lost.pop(item.digest or item.name, None)
-            if item.digest:
+            if item.digest in places:
                 self.objects.written(item.digest, places[item.digest])
             self._done(item)
         return connection
