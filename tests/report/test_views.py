@@ -24,19 +24,8 @@ from nbrewind.model import (
 from nbrewind.report.diff import compare_runs, diff_object, diff_table
 from nbrewind.report.jsonview import commit_object, failure_object, run_object
 from nbrewind.report.progress import RunProgress
-from nbrewind.report.text import (
-    cell_line,
-    commit_table,
-    commits_table,
-    duration,
-    first_line,
-    plan_table,
-    runs_table,
-    size,
-    summary_line,
-    warning_line,
-    why,
-)
+from nbrewind.report.text import cell_line, commit_table, commits_table, plan_table, runs_table, warning_line
+from nbrewind.report.words import duration, first_line, size, summary_line, why
 
 RESTORED = CellReport(
     0,

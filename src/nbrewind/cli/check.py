@@ -44,7 +44,7 @@ def check(
     path: Path = place_of_store(place, store)
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
-    from nbrewind.report.text import size
+    from nbrewind.report.words import size
     from nbrewind.store import check as checking
     from nbrewind.store.filesystem import caution
     from nbrewind.values.images import references

@@ -59,7 +59,7 @@ def gc(
     path = place_of_store(place, store)
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
-    from nbrewind.report.text import size
+    from nbrewind.report.words import size
     from nbrewind.store import gc as garbage
     from nbrewind.values.images import MAGIC
 

@@ -75,7 +75,7 @@ def pack(
     from nbrewind.package.pack import pack as write
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
-    from nbrewind.report.text import size
+    from nbrewind.report.words import size
     from nbrewind.values.images import MAGIC
 
     _check("--history", [history], {"last", "all"})

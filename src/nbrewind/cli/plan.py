@@ -44,7 +44,8 @@ def plan(
     if as_json:
         print_json(run_object(str(notebook), "ok", reports, plan=True))
         return OK
-    from nbrewind.report.text import output_console, plan_table, summary_line
+    from nbrewind.report.text import output_console, plan_table
+    from nbrewind.report.words import summary_line
 
     console = output_console()
     console.print(plan_table(reports, sources))

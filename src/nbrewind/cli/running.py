@@ -37,7 +37,7 @@ from nbrewind.kernel.notebook import check_writable, code_cells, find_cells, rea
 from nbrewind.kernel.specs import Mode, check_notebook_kernel, check_run_kernel, kernel_name
 from nbrewind.report.jsonview import failure_object, run_object
 from nbrewind.report.progress import RunProgress
-from nbrewind.report.text import summary_line
+from nbrewind.report.words import summary_line
 
 
 @dataclass(frozen=True, slots=True)

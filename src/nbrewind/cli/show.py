@@ -51,7 +51,8 @@ def show(
         key = {"commit": objects[0]} if single else {"commits": objects}
         print_json({"schema": SCHEMA, "run": run_summary(run), **key})
         return OK
-    from nbrewind.report.text import commit_table, commits_table, moment, output_console
+    from nbrewind.report.text import commit_table, commits_table, output_console
+    from nbrewind.report.words import moment
 
     console = output_console()
     console.print(

@@ -55,7 +55,7 @@ def stats(store: StoreOption = None, as_json: JsonOption = False, debug: DebugOp
         sizes = {"cells": cells, "names": found.names}
         print_json({"schema": SCHEMA, "store": str(path), "stats": figures, **sizes})
         return OK
-    from nbrewind.report.text import size
+    from nbrewind.report.words import size
 
     print(f"store: {path}")
     for key, value in figures.items():

@@ -41,7 +41,7 @@ def verify(
     from nbrewind.package.verify import verify as look
     from nbrewind.report.jsonview import SCHEMA
     from nbrewind.report.progress import counting
-    from nbrewind.report.text import size
+    from nbrewind.report.words import size
 
     with counting("verifying") as tell:
         found = look(package, bytes_of(max_size, "--max-size"), tell, signers=signers)

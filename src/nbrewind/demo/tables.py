@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nbrewind.report.text import STYLES, duration, first_line
+from nbrewind.report.text import STYLES
+from nbrewind.report.words import duration, first_line
 
 
 def _without_magics(source: str) -> str:

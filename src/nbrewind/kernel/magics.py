@@ -17,7 +17,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from nbrewind.errors import NBRewindError
 from nbrewind.kernel.expansion import expand_lazily
 from nbrewind.model import CellReport, Commit, Record
-from nbrewind.report.text import duration, first_line, moment, size, why
+from nbrewind.report.words import duration, first_line, moment, size, why
 
 PAYLOAD_SOURCE = "nbrewind"
 """Marks the payload of an execute reply in which ``%rewind finish`` answers the client."""

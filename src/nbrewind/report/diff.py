@@ -11,7 +11,7 @@ from rich.text import Text
 
 from nbrewind.model import Commit, Record, Run
 from nbrewind.report.jsonview import SCHEMA, run_summary
-from nbrewind.report.text import first_line
+from nbrewind.report.words import first_line
 
 Pair = tuple[Commit, Record | None]
 

@@ -8,7 +8,7 @@ from html import escape
 
 from nbrewind.report.dataflow import Edge, Flow, Item, Node
 from nbrewind.report.layout import Layout, Point, Size, layered
-from nbrewind.report.text import duration
+from nbrewind.report.words import duration
 
 MARGIN = 16.0
 MOST_LABELS = 90

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from nbrewind.model import CellReport
-from nbrewind.report.text import cell_line, duration, first_line, saved_seconds, warning_line
+from nbrewind.report.text import cell_line, warning_line
+from nbrewind.report.words import duration, first_line, saved_seconds
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nbrewind.model import TaskEntry
-from nbrewind.report.text import duration, moment, size
+from nbrewind.report.words import duration, moment, size
 
 SHORT = 12
 """Characters of a key that are shown."""

@@ -9,7 +9,7 @@ from nbrewind.report.book import Book, Cell, Step, action_of, again
 from nbrewind.report.dataflow import Edge, Flow, Item
 from nbrewind.report.html.facts import why
 from nbrewind.report.html.texts import code, markdown
-from nbrewind.report.text import duration
+from nbrewind.report.words import duration
 
 MOST_CHIPS = 24
 """Names of one cell's links that are shown; the data-flow graph has all."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbrewind.report.book import Book, RunView, Step, action_of, again, tasks_of
 from nbrewind.report.dataflow import headline
-from nbrewind.report.text import duration, moment
+from nbrewind.report.words import duration, moment
 
 COUNTED = ("executed", "recomputed", "restored", "failed")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from nbrewind.report.html import sanitise
 from nbrewind.report.html.texts import markdown
-from nbrewind.report.text import size
+from nbrewind.report.words import size
 
 MOST_TEXT = 60_000
 """Characters of one output's text that are shown."""

@@ -7,7 +7,7 @@ from html import escape
 from nbrewind.report.book import Book, Step, action_of, again
 from nbrewind.report.dataflow import headline
 from nbrewind.report.html.facts import counts
-from nbrewind.report.text import duration, moment
+from nbrewind.report.words import duration, moment
 
 SHOWN = ("restored", "recomputed", "executed", "failed")
 MOST_MARKS = 6

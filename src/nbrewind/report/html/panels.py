@@ -12,7 +12,7 @@ from nbrewind.report.dataflow import Flow, headline
 from nbrewind.report.diff import CellChange, Pair, compare_runs
 from nbrewind.report.drawing import svg
 from nbrewind.report.storage import Stored
-from nbrewind.report.text import moment, size
+from nbrewind.report.words import moment, size
 
 MOST_ROWS = 40
 """Names in the table of sizes."""
