@@ -68,8 +68,16 @@ class Table(Codec):
         return {**held, **own}
 
     def fill(self, value: Any, state: Any) -> None:
-        """As unpickling does."""
+        """As unpickling does; ``vars()`` tells the same then as of a frame that was made."""
         value.__setstate__(dict(state))
+        held: dict[str, Any] = vars(value)
+        held.pop("_typ", None)
+        for name in sorted(held, key=lambda name: _MADE.index(name) if name in _MADE else len(_MADE)):
+            held[name] = held.pop(name)
+
+
+_MADE = ("_mgr", "_item_cache", "_attrs", "_flags", "_name")
+"""What a new frame or series has, in this order."""
 
 
 def _set_by_a_cell(cls: Any, name: str, held: Any) -> bool:
