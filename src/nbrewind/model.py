@@ -317,6 +317,14 @@ class State:
     """Installed modules that were imported so far, in order."""
     sources: dict[str, Digest] = field(default_factory=dict)
     """Local modules that are loaded -> the object with their text."""
+    _attributes: tuple[Root, ...] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def attributes(self) -> tuple[Root, ...]:
+        """Roots of module attributes that cells have set; no name is added after it was asked for first."""
+        if self._attributes is None:
+            self._attributes = tuple(root for root in self.names if root.startswith("attr:"))
+        return self._attributes
 
     def copy(self) -> State:
         """A shallow copy: versions are frozen and may be shared."""

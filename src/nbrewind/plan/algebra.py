@@ -61,6 +61,11 @@ def own_results(count: int) -> tuple[Root, Root, Root]:
     return f"_{count + BESIDE}", f"_{count + 2 * BESIDE}", f"_{count}"
 
 
+def package_of_attribute(root: Root) -> str:
+    """The package of ``attr:package.module:name``."""
+    return root[5:].partition(":")[0].partition(".")[0]
+
+
 def digest_in(state: State, root: Root) -> str | None:
     """The digest of a root in a state, None where it is absent.
 
@@ -70,8 +75,8 @@ def digest_in(state: State, root: Root) -> str | None:
         package = root[4:]
         parts = [
             f"{name}={version.digest}"
-            for name, version in sorted(state.names.items())
-            if name.startswith("attr:") and name[5:].partition(":")[0].partition(".")[0] == package
+            for name, version in sorted((name, state.names[name]) for name in state.attributes)
+            if package_of_attribute(name) == package
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest() if parts else ""
     resolved = from_symbol(root, state.results)
@@ -92,11 +97,7 @@ def expand(state: State, roots: Iterable[Root]) -> set[Root]:
         found.add(root)
         if root.startswith("lib:"):
             package = root[4:]
-            queue += [
-                name
-                for name in state.names
-                if name.startswith("attr:") and name[5:].partition(":")[0].partition(".")[0] == package
-            ]
+            queue += [name for name in state.attributes if package_of_attribute(name) == package]
             continue
         version = state.names.get(root)
         if version is not None:

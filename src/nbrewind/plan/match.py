@@ -7,6 +7,7 @@ the state itself does not know.
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
@@ -14,7 +15,14 @@ from typing import NamedTuple, Protocol
 
 from nbrewind import rules
 from nbrewind.model import FileState, Record, Root, State, Trace
-from nbrewind.plan.algebra import digest_in, from_symbol, is_result, reachable, to_symbol
+from nbrewind.plan.algebra import (
+    digest_in,
+    from_symbol,
+    is_result,
+    package_of_attribute,
+    reachable,
+    to_symbol,
+)
 from nbrewind.plan.moved import moved
 from nbrewind.plan.results import RESULT_NAMES, meaning
 
@@ -32,6 +40,15 @@ ALL_CLASSES = "classes"
 
 SUBCLASSES = "process:subclasses"
 """Ambient item of notebooks whose code does so: from then on every function that is called may."""
+
+PATCHES = "patches of packages"
+"""Key in a trace's ambient items where cells had put functions or classes into packages it does not name."""
+
+_CALLABLE = re.compile(
+    r"^(function|method|type|ABCMeta|partial|property|staticmethod|classmethod|builtin_function_or_method)$"
+    r"|Mock$|wrapper$"
+)
+"""What the summary of a version says of what can be called, or is an attribute of a class that can."""
 
 ALL_VARIABLES = "environment"
 """Key in a trace's ambient items of cells whose child processes saw all variables that cells had set."""
@@ -73,15 +90,38 @@ def concerns(key: str, reads: Collection[Root]) -> bool:
     """Whether an ambient item may matter to a cell that read this."""
     package = PACKAGE_ITEMS.get(key)
     if key.startswith(PACKAGE_SETTINGS):
-        package = key.removeprefix(PACKAGE_SETTINGS)
-        others = {root[4:] for root in reads if root.startswith("lib:")} - sys.stdlib_module_names
-        return package in sys.stdlib_module_names or package in others or bool(others - _CALL_FEW)
+        return _may_call(key.removeprefix(PACKAGE_SETTINGS), reads)
     if package is None or "lib:" + package in reads:
         return True
     if package not in _CALLS_NONE:
         return False
     others = {root[4:] for root in reads if root.startswith("lib:")} - _CALLS_NONE[package]
     return bool(others - sys.stdlib_module_names)
+
+
+def _may_call(package: str, reads: Collection[Root]) -> bool:
+    """Whether packages that a cell read may use one that it did not: all use the standard library."""
+    others = {root[4:] for root in reads if root.startswith("lib:")} - sys.stdlib_module_names
+    return package in sys.stdlib_module_names or package in others or bool(others - _CALL_FEW)
+
+
+def patches_digest(state: State, reads: Collection[Root]) -> str:
+    """Digest of functions and classes that cells have put into packages that the reader does not name (R8).
+
+    ``math.floor = mine`` also changes what the packages do that use it.  Empty without any, and for a cell
+    that uses no package.
+    """
+    if not any(root.startswith("lib:") for root in reads):
+        return ""
+    found = [
+        (root, version.digest)
+        for root in state.attributes
+        if "lib:" + (package := package_of_attribute(root)) not in reads
+        and "mod:" + root[5:].partition(":")[0] not in state.names
+        and _CALLABLE.search((version := state.names[root]).summary)
+        and _may_call(package, reads)
+    ]
+    return blake2b(repr(sorted(found)).encode(), digest_size=16).hexdigest() if found else ""
 
 
 def variables_digest(state: State) -> str:
@@ -246,12 +286,16 @@ def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
             current = classes_digest(state)
         elif key == ALL_VARIABLES:
             current = variables_digest(state)
+        elif key == PATCHES:
+            current = patches_digest(state, trace.reads)
         elif key.startswith("env:"):
             current = state.ambient[key].digest if key in state.ambient else outside.variable(key)
         else:
             current = state.ambient[key].digest if key in state.ambient else ""
         if current != digest:
             yield key
+    if PATCHES not in trace.ambient and patches_digest(state, trace.reads):
+        yield PATCHES
     for key in state.ambient:
         if key not in trace.ambient and not key.startswith(("env:", "rng:")) and concerns(key, trace.reads):
             yield key

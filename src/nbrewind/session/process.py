@@ -296,9 +296,7 @@ class Process:
         with memory.own_work():
             self.layer.lay_down(self.state.files)
             missing = [name for name in self.state.imports if name not in sys.modules]
-            attributes = [
-                root for root in self.state.names if root.startswith("attr:") and not memory.is_live(root)
-            ]
+            attributes = [root for root in self.state.attributes if not memory.is_live(root)]
             if missing or attributes:
                 self._put_ambient(("sys.path", "cwd"))
             self._import(missing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import re
 import sys
 import time
@@ -18,20 +17,17 @@ from jupyter_client.jsonutil import json_default
 
 from nbrewind import rules
 from nbrewind.flow import code as codes
-from nbrewind.flow import logs, setters
 from nbrewind.flow.ambient import EVERY_NAME
 from nbrewind.flow.code import hash_parts
 from nbrewind.flow.environment import installed_version
 from nbrewind.flow.files import CellFiles
-from nbrewind.flow.hidden import reloads, threads_of_the_notebook
+from nbrewind.flow.hidden import reloads
 from nbrewind.flow.names import BASELINES, is_local_module
 from nbrewind.model import (
-    ABSENT,
     AmbientValue,
     CellError,
     CellReport,
     Delta,
-    FileState,
     Record,
     Root,
     State,
@@ -52,15 +48,18 @@ from nbrewind.plan.algebra import (
 from nbrewind.plan.match import (
     ALL_CLASSES,
     ALL_VARIABLES,
+    PATCHES,
     RESULT_NUMBERS,
     SUBCLASSES,
     classes_digest,
     concerns,
     names_digest,
     numbers_digest,
+    patches_digest,
     variables_digest,
 )
-from nbrewind.session import modules, prepare
+from nbrewind.session import modules, prepare, untold
+from nbrewind.session.behind import Behind
 from nbrewind.session.history import History
 from nbrewind.session.keep import Decide, repeatable
 from nbrewind.session.memory import CellReads, take_aliases
@@ -69,7 +68,7 @@ from nbrewind.session.observe import Observed
 from nbrewind.session.process import Process
 from nbrewind.session.surroundings import effects, random_reads
 from nbrewind.session.tags import EXCUSED, NEVER, PURE
-from nbrewind.session.world_files import equal
+from nbrewind.session.touched_files import TouchedFiles
 
 Message = dict[str, Any]
 
@@ -117,16 +116,6 @@ class Outcome:
 
 _INSTALLER = re.compile(r"^\s*[!%].*\b(pip3?|conda|mamba|uv)\b", re.MULTILINE)
 """Lines that change the environment: their cells are never restored silently (R13)."""
-
-
-_CONNECTIONS = frozenset(
-    {"socket", "multiprocessing.connection", "multiprocessing.queues", "ssl"}
-    | {f"distributed.{name}" for name in ("variable", "queues", "lock", "event", "semaphore", "pubsub")}
-)
-"""Modules whose objects lead out of the process; what a cluster's hold is gone with the cluster."""
-
-_BETWEEN_THREADS = frozenset({"queue", "_queue", "threading", "_thread"})
-"""Modules whose objects lead to a thread that waits for them."""
 
 
 def _versions(reads: dict[Root, str]) -> dict[str, str]:
@@ -177,6 +166,7 @@ class Recorder:
         self.files = process.files
         self.tasks = process.tasks
         self.layer = process.layer
+        self.touched = TouchedFiles(process, history)
         self._counter = 0
 
     def record(self, running: Running, outcome: Outcome) -> Record:
@@ -186,8 +176,8 @@ class Recorder:
         running.seen, running.values = cell, values
         flags = list(cell.flags)
         private = NEVER in running.tags
-        notes = [*cell.notes, *self.tasks.notes(), *self._take_in_unseen(files, before)]
-        self._take_in_outputs(files, before)
+        notes = [*cell.notes, *self.tasks.notes(), *self.touched.take_in_unseen(files, before)]
+        self.touched.take_in_outputs(files, before)
         own_result = f"_{count}"
         has_result = own_result in values
         deleted = take_aliases(cell, values, before)
@@ -230,20 +220,25 @@ class Recorder:
         packages = {root[4:] for root in read if root.startswith("lib:")}
         packages |= {name.partition(".")[0] for name in running.imports}
         patched = self.process.patches.changed(packages) if rules.on("R8") else set()
-        attributes = self._attributes(running, read, packages, new_modules, before)
+        behind = Behind.of(running.code, read, memory.live)
+        attributes = self._attributes(behind, read, packages, new_modules, before)
         attributes += sorted(patched.difference(attributes))
-        names = self._names_behind(running, read)
+        names = behind.names()
         around = effects(
             self.process,
             before,
             running.ambient,
             read=read,
             names=names,
-            settings=[
-                *(self._settings(running, read) if setters.suspicious(names, running.transformed) else []),
-                *self._beyond(running),
-                *self._reloaded_by_itself(new_modules, files, before),
-            ],
+            untold=untold.labels(
+                self.process,
+                transformed=running.transformed,
+                behind=behind,
+                values=running.values,
+                loaded=new_modules,
+                files=files,
+                before=before,
+            ),
             trace_key=trace_key,
             private=private,
         )
@@ -406,11 +401,13 @@ class Recorder:
             ambient[RESULT_NUMBERS] = numbers_digest(before)
         if prepare.sees_classes(before, running.names):
             ambient[ALL_CLASSES] = classes_digest(before)
+        patched = patches_digest(before, reads)
+        if patched:
+            ambient[PATCHES] = patched
         if cell.position:
             ambient["position"] = hash_parts(str(running.count))
             flags.append("position")
-        task_reads, _ = self.tasks.cell_files()
-        file_reads = {**self._found_by_tasks(task_reads, files), **files.reads}
+        file_reads = {**self.touched.found_by_tasks(files), **files.reads}
         for name in new_modules:
             for path in modules.module_files(name):
                 key = self.files.key(path)
@@ -432,7 +429,7 @@ class Recorder:
         )
 
     def _attributes(
-        self, running: Running, read: set[Root], packages: set[str], new_modules: set[str], before: State
+        self, behind: Behind, read: set[Root], packages: set[str], new_modules: set[str], before: State
     ) -> list[Root]:
         """Module attributes that the cell may have set or changed (R8)."""
         if not rules.on("R8"):
@@ -441,7 +438,7 @@ class Recorder:
         wanted |= {root[4:] for root in read if root.startswith("mod:")} | new_modules
         # A module made by hand is a value of the notebook like any other.
         wanted = {name for name in wanted if getattr(sys.modules.get(name), "__spec__", None) is not None}
-        stored = self._attributes_stored(running, read)
+        stored = behind.stored_attributes()
         found = {
             root: value
             for root, value in modules.patched(wanted).items()
@@ -454,7 +451,7 @@ class Recorder:
             if root.rpartition(".")[2] in stored
         )
         found.update(modules.local_data(wanted))
-        found.update({root: None for root in read if root.startswith("attr:") and root in before.names})
+        found.update({root: None for root in before.attributes if root in read})
         if "matplotlib" in packages and (modules.open_figures() or modules.FIGURES in before.names):
             found[modules.FIGURES] = None
         found.update(dict.fromkeys(self.process.engine_attributes(packages)))
@@ -466,58 +463,6 @@ class Recorder:
         within = [name for name in sorted(running.imports) if "." in name and name in sys.modules]
         names = [*self.process.imports.outer, *within]
         return [n for n in names if "." in n or n not in sys.stdlib_module_names]
-
-    def _codes_behind(self, running: Running, read: set[Root]) -> list[CodeType]:
-        """The code of the cell, and that of the functions that it read."""
-        found = [running.code] if running.code is not None else []
-        for root in read:
-            inner = getattr(self.memory.live.get(root), "__code__", None)
-            if isinstance(inner, CodeType):
-                found.append(inner)
-        return found
-
-    def _attributes_stored(self, running: Running, read: set[Root]) -> set[str]:
-        return {n for code in self._codes_behind(running, read) for n in codes.stored_attributes(code)}
-
-    def _names_behind(self, running: Running, read: set[Root]) -> frozenset[str]:
-        return frozenset(n for code in self._codes_behind(running, read) for n in codes.attribute_names(code))
-
-    def _settings(self, running: Running, read: set[Root]) -> list[str]:
-        """Settings of packages that the cell, or a function that it read, changes past their modules (R7)."""
-        trees = [codes.function_node(code) for code in self._codes_behind(running, read)[1:]]
-        found: dict[str, None] = {}
-        for tree in [codes.parsed(running.transformed), *(t.body for t in trees if t is not None)]:
-            for part in tree if isinstance(tree, list) else [tree]:
-                found.update(dict.fromkeys(setters.changed(part, self._value_of) if part is not None else ()))
-        return list(found)
-
-    def _beyond(self, running: Running) -> list[str]:
-        """What a cell did to objects that are more than their content: it runs at every repeat.
-
-        Nobody can look at what is under way in a connection, nor put back what a handler has got.
-        """
-        touched = list(running.values.values())
-        kinds = {type(value).__module__ for value in touched}
-        found = ["data in connections"] if kinds & _CONNECTIONS else []
-        used = self.process.logs.logged or any(
-            isinstance(value, logging.Handler) and value in logs.in_use() for value in touched
-        )
-        if used:
-            found.append(logs.LOGGED)
-        if kinds & _BETWEEN_THREADS and threads_of_the_notebook():
-            found.append("what a thread that runs is given")
-        return found
-
-    def _reloaded_by_itself(self, loaded: set[str], files: CellFiles, before: State) -> list[str]:
-        """Modules whose files cells write: autoreload must have seen them imported, to load them again."""
-        if "IPython.extensions.autoreload" not in sys.modules:
-            return []
-        written = before.files.keys() | files.found.keys()
-        paths = (path for name in loaded for path in modules.module_files(name))
-        return ["modules that autoreload watches"] if any(self.files.key(p) in written for p in paths) else []
-
-    def _value_of(self, name: str) -> Any:
-        return self.memory.live.get(name, sys.modules.get(name))
 
     def _delta(
         self,
@@ -566,7 +511,7 @@ class Recorder:
         return Delta(
             names=names,
             deleted=tuple(sorted(gone)),
-            files=self._files_written(files, before),
+            files=self.touched.written(files, before),
             result=result,
             early=early,
         )
@@ -577,90 +522,6 @@ class Recorder:
             return bool(modules.get_attribute(root)) or root != modules.FIGURES
         except LookupError:
             return False
-
-    def _take_in_unseen(self, files: CellFiles, before: State) -> list[str]:
-        """What children and C code changed: it counts as read and written where the old content is known.
-
-        Nobody tells whether it was read before it was changed.  Returns notes about the rest.
-        """
-        if files.tree is not None:
-            after = self.files.scan()
-            files.changed |= {key for key in after if files.tree.get(key) != after[key]}
-            files.changed |= files.tree.keys() - after.keys()
-        files.changed |= self._through_handles(files, before)
-        unknown = []
-        for key in sorted(files.changed - files.found.keys()):
-            state = self._before_unseen(key, files, before)
-            if state is None:
-                unknown.append(key)
-                continue
-            files.found[key] = state
-            if state.kind != "dir":
-                files.reads.setdefault(key, state)
-        if not unknown:
-            return []
-        names = ", ".join(unknown[:4])
-        return [f"what {names} held before is not known: running this cell again begins with what is there"]
-
-    def _through_handles(self, files: CellFiles, before: State) -> set[str]:
-        """Files that changed without an event: a handle open since an earlier cell (a log's) wrote on."""
-        return {
-            key
-            for key, known in before.files.items()
-            if key not in files.found
-            and not self.layer.untouched(key)
-            and not equal(known, self.files.state(self.files.path(key)))
-        }
-
-    def _found_by_tasks(self, task_reads: dict[str, FileState], files: CellFiles) -> dict[str, FileState]:
-        """What tasks read and the cell had not written itself before."""
-        reads = {}
-        for path, state in task_reads.items():
-            key = self.process.portable(path)
-            found = files.found.get(key)
-            if found is None or (found.kind, found.digest) == (state.kind, state.digest):
-                reads[key] = state
-        return reads
-
-    def _take_in_outputs(self, files: CellFiles, before: State) -> None:
-        """Files that tasks wrote elsewhere: what their paths held before, where that is known."""
-        _, outputs = self.tasks.cell_files()
-        for path in outputs:
-            key = self.process.portable(path)
-            if key not in files.found:
-                made = self.files.path(key) in files.events.created
-                state = ABSENT if made else self._before_unseen(key, files, before)
-                if state is not None:
-                    files.found[key] = state
-
-    def _before_unseen(self, key: str, files: CellFiles, before: State) -> FileState | None:
-        start = self.process.start
-        if key in files.created or (files.tree is not None and key not in files.tree):
-            return ABSENT
-        if key in before.files:
-            return before.files[key]
-        if key in self.layer.moved:
-            return start.found[key]
-        return files.kept.get(key)
-
-    def _files_written(self, files: CellFiles, before: State) -> dict[str, FileState]:
-        written: dict[str, FileState] = {}
-        paths = dict.fromkeys([*files.found, *sorted(files.changed)])
-        # A handle opened by an earlier cell (or by recomputation) writes without an event.
-        for key in {*self.files.written, *before.files}:
-            if key in paths or self.layer.untouched(key):
-                continue
-            known = before.files.get(key) or self.history.run.left.get(key)
-            if known is not None and not equal(known, self.files.state(self.files.path(key))):
-                paths[key] = None
-        _, outputs = self.tasks.cell_files()
-        paths.update({self.process.portable(path): None for path in outputs})
-        for key in paths:
-            written[key] = self.files.state(self.files.path(key), keep=True)
-            if written[key].kind == "file":
-                self.files.written.add(key)
-            self.layer.remember(key, written[key])
-        return written
 
     def _classify(self, running: Running, cell: CellReads, outcome: Outcome, flags: list[str]) -> None:
         files, counts = outcome.files, outcome.counts

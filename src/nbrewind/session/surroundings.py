@@ -63,14 +63,14 @@ def effects(
     *,
     read: set[Root],
     names: frozenset[str],
-    settings: list[str],
+    untold: list[str],
     trace_key: str,
     private: bool = False,
 ) -> Effects:
     """Ambient and hidden items that differ from ``start``, the digests before the cell.
 
-    ``names`` are those that the cell's code and the functions that it read mention, ``settings`` labels of
-    packages' settings that it changed; of ``private`` cells no value is stored.
+    ``names`` are those that the cell's code and the functions that it read mention, ``untold`` labels of what
+    it did that no record can give again; of ``private`` cells no value is stored.
     """
     found = Effects(_nowhere if private else process.store.put)
     with process.suspended():
@@ -84,7 +84,7 @@ def effects(
             if key not in found.written:
                 _set(process, key, found)
         reloaded = [RELOADED + name for name in dict.fromkeys(process.imports.reloaded)]
-        for label in (*process.hidden.changed(names), *settings, *reloaded):
+        for label in (*process.hidden.changed(names), *untold, *reloaded):
             _hidden(HIDDEN + label, trace_key, found)
     for key in before.ambient:
         if key.startswith("env:") and key not in after:
