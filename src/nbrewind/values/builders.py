@@ -7,6 +7,7 @@ anew; none runs a decorator, a metaclass or ``__init_subclass__`` again (R9).
 
 from __future__ import annotations
 
+import array
 import ast
 import builtins
 import enum
@@ -19,7 +20,7 @@ import pickle
 import sys
 import types
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
@@ -676,6 +677,20 @@ def make_exhausted(over: Any) -> Any:
     made = iter(over)
     next(made, None)
     return made
+
+
+def make_ended(kind: str) -> Any:
+    """An iterator at its end, of a type that does not tell what it ran over."""
+    made: Any = _ENDING[kind]()
+    next(made, None)
+    return made
+
+
+_ENDING: dict[str, Callable[[], Any]] = {
+    "callable_iterator": lambda: iter(int, 0),
+    "list_reverseiterator": lambda: reversed([]),
+    "arrayiterator": lambda: iter(array.array("b")),
+}
 
 
 def make_spent_chain() -> Any:

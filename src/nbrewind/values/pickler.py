@@ -6,6 +6,7 @@ notebook classes as references to their identity.  Formats: docs/format.md, "Ima
 
 from __future__ import annotations
 
+import array
 import copyreg
 import enum
 import io
@@ -14,6 +15,7 @@ import pickle
 import sys
 import types
 import weakref
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -215,15 +217,28 @@ def _namespace(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
-_ITERATORS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray))
+_ITERATORS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray)) | {
+    type(reversed([])),
+    type(iter(int, 0)),
+    type(iter(array.array("b"))),
+    type(iter(OrderedDict())),
+}
+
+
+_OVER_ORDERED: type = type(iter(OrderedDict()))
 
 
 def _iterator(world: DumpWorld, obj: Any) -> Any:
     """An exhausted iterator has forgotten what it ran over; an iterator over nothing has not."""
     reduced = obj.__reduce__()
-    if len(reduced) == 2 and reduced[0] is iter and len(reduced[1][0]) == 0:
-        return builders.make_exhausted, (reduced[1][0],)
-    return reduced
+    over = reduced[1][0] if len(reduced) == 2 and reduced[0] is iter and len(reduced[1]) == 1 else None
+    if isinstance(obj, _OVER_ORDERED):
+        raise NotStorable("an iterator over an OrderedDict forgets what it runs over")
+    if over is None or len(over) > 0:
+        return reduced
+    if type(obj) in (type(iter(over)), type(iter(type(over)()))):
+        return builders.make_exhausted, (over,)
+    return builders.make_ended, (type(obj).__name__,)
 
 
 def _chain(world: DumpWorld, obj: Any) -> Any:
