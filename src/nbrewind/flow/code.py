@@ -269,6 +269,33 @@ def codes_of(code: CodeType) -> Iterator[CodeType]:
             yield from codes_of(const)
 
 
+def compiled_apart(text: str, filename: str, flags: int) -> CodeType:
+    """Code to be looked at, not to be run.
+
+    From Python 3.13 on the order of ``{"a", "c9"}`` depends on whether its words were constants before, and
+    the first to compile them must be who runs them: the words of displays of sets are others here.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: as ``compile``.
+    """
+    source: str | ast.Module = text
+    if sys.version_info >= (3, 13) and "{" in text:
+        parsed = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        source = _SetsApart().visit(parsed)
+    code: CodeType = compile(source, filename, "exec", flags, dont_inherit=True)
+    return code
+
+
+class _SetsApart(ast.NodeTransformer):
+    """Gives words in displays of sets a blank more."""
+
+    def visit_Set(self, node: ast.Set) -> ast.Set:
+        for item in node.elts:
+            if isinstance(item, ast.Constant) and isinstance(item.value, str):
+                item.value += " "
+        return node
+
+
 _RUNS_TEXT = frozenset({"exec", "eval", "run_cell_magic", "run_line_magic", "run_cell", "ex"})
 """What code mentions that runs strings: ``%%time`` makes one of the cell."""
 
@@ -294,10 +321,7 @@ def _unit(text: str) -> CodeType | None:
     manager: Any = inputtransformer2
     for transform in (str, manager.TransformerManager().transform_cell):
         with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), unwarned():
-            unit: CodeType = compile(
-                transform(text), "<text>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-            )
-            return unit
+            return compiled_apart(transform(text), "<text>", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     return None
 
 

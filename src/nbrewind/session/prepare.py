@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import sys
 from collections.abc import Set
 from types import CodeType
 
@@ -41,26 +40,8 @@ def compiled(transformed: str, flags: int) -> CodeType | None:
     """The code of a cell for looking at its names, None if it does not compile."""
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-        source: str | ast.Module = transformed
-        if sys.version_info >= (3, 13) and "{" in transformed:
-            parsed = compile(transformed, "<cell>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-            source = _SetsApart().visit(parsed)
-        code: CodeType = compile(source, "<cell>", "exec", flags, dont_inherit=True)
-        return code
+        return codes.compiled_apart(transformed, "<cell>", flags)
     return None
-
-
-class _SetsApart(ast.NodeTransformer):
-    """Makes words in displays of sets others than the cell's own, which the shell must compile first.
-
-    From Python 3.13 on the order of ``{"a", "c9"}`` depends on whether its words were constants before.
-    """
-
-    def visit_Set(self, node: ast.Set) -> ast.Set:
-        for item in node.elts:
-            if isinstance(item, ast.Constant) and isinstance(item.value, str):
-                item.value += " "
-        return node
 
 
 def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None:
