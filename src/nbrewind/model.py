@@ -317,14 +317,26 @@ class State:
     """Installed modules that were imported so far, in order."""
     sources: dict[str, Digest] = field(default_factory=dict)
     """Local modules that are loaded -> the object with their text."""
-    _attributes: tuple[Root, ...] | None = field(default=None, repr=False, compare=False)
+    _marked: tuple[Root, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
-    def attributes(self) -> tuple[Root, ...]:
-        """Roots of module attributes that cells have set; no name is added after it was asked for first."""
-        if self._attributes is None:
-            self._attributes = tuple(root for root in self.names if root.startswith("attr:"))
-        return self._attributes
+    def marked(self) -> tuple[Root, ...]:
+        """Roots that are no plain names: they have a colon, and few cells make any.
+
+        Looked for once: no such root is added after that.
+        """
+        if self._marked is None:
+            self._marked = tuple(root for root in self.names if ":" in root)
+        return self._marked
+
+    @property
+    def attributes(self) -> list[Root]:
+        """Roots of module attributes that cells have set."""
+        return [root for root in self.marked if root.startswith("attr:")]
+
+    def marks_as(self, other: State) -> None:
+        """The roots with a colon are those of ``other``: thousands of names need not be looked through."""
+        self._marked = other._marked
 
     def copy(self) -> State:
         """A shallow copy: versions are frozen and may be shared."""

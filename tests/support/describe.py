@@ -73,6 +73,7 @@ class Walk:
     def text(self, value):
         if self.root:
             value = value.replace(self.root, "<root>")
+        value = ADDRESS.sub("0x<address>", value) if " at 0x" in value else value
         return ascii(value) if len(value) < 2000 else "sha:" + digest(value.encode("utf-8", "surrogatepass"))
 
     def atom(self, obj):

@@ -159,6 +159,8 @@ def apply_delta(state: State, delta: Delta, count: int) -> State:
         if is_result(root):
             after.results = tuple(number for number in after.results if f"_{number}" != root)
     after.names.update(written)
+    if not any(":" in root for root in touched):
+        after.marks_as(state)
     move_on(state, after, delta, own)
     after.files.update(delta.files)
     after.imports = tuple(dict.fromkeys((*after.imports, *delta.imports)))

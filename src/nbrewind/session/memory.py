@@ -465,7 +465,8 @@ class Memory:
     def begin(self, *, shims: bool = True) -> CellReads:
         """A cell starts: the namespace is empty but for IPython's own names."""
         with self._moving:
-            for name, value in self.user_values().items():
+            looked_at = self.user_values() if self.between.faulted else {}
+            for name, value in looked_at.items():
                 if self.between.faulted.get(name) == id(value):  # another thread looked at it just now
                     self.live[name] = self._take(name)
                     del self.between.faulted[name]

@@ -279,11 +279,9 @@ class Process:
 
     def modules_in_state(self) -> set[str]:
         """Modules that names of the state are bound to, already loaded ones."""
-        found = {root[4:] for root in self.state.names if root.startswith("mod:")}
-        for root, value in list(self.memory.live.items()):
-            if type(value) is ModuleType and ":" not in root:
-                found.add(value.__name__)
-        return found
+        found = {root[4:] for root in self.state.marked if root.startswith("mod:")}
+        live = [(root, value) for root, value in list(self.memory.live.items()) if type(value) is ModuleType]
+        return found | {value.__name__ for root, value in live if ":" not in root}
 
     def bring(self) -> dict[str, str] | None:
         """Order matters: path and folder, files, imports, module attributes, then ambient again.
@@ -303,9 +301,10 @@ class Process:
             for root in attributes:
                 if not memory.is_live(root):
                     memory.materialise(root)
-            for root in [r for r in memory.held if r.startswith("attr:") and r not in self.state.names]:
-                modules.reset_attribute(root, self.counters.first)
-                del memory.held[root]
+            for root in sorted(memory.held.keys() - self.state.names.keys()):
+                if root.startswith("attr:"):
+                    modules.reset_attribute(root, self.counters.first)
+                    del memory.held[root]
             return self._put_ambient(None)
 
     def _import(self, missing: list[str]) -> None:

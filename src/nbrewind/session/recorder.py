@@ -360,7 +360,7 @@ class Recorder:
             version = after.names.get(root)
             if version is not None:
                 memory.held[root] = version
-        for root in [r for r in memory.held if r not in after.names]:
+        for root in memory.held.keys() - after.names.keys():
             memory.held.pop(root)
             memory.live.pop(root, None)
 
@@ -500,7 +500,7 @@ class Recorder:
         names.update(local_modules(fresh))
         early = running.seen.early if running.seen is not None else 0
         preview = apply_delta(before, Delta(names, tuple(gone), result=result, early=early), count)
-        classes = {root for root in preview.names if root.startswith("cls:")}
+        classes = {root for root in preview.marked if root.startswith("cls:")}
         if classes:
             unused = classes - reachable(preview)
             gone |= unused & before.names.keys()
