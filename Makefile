@@ -128,6 +128,7 @@ test-faults: $(TEST_ENV)/.done
 
 lint: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/ruff check
+	$(TEST_ENV)/bin/ruff format --check --quiet
 	$(TEST_ENV)/bin/mypy
 
 # Downloads source distributions and what their notebooks import: the one target that needs the network for more

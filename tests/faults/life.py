@@ -116,7 +116,9 @@ def verify(folder: Path, lines: list[str]) -> int:
             assert version.image == digest_of(data) and reader.get(version.image) == data
         seen += 1
     for commit in promises(lines):
-        assert reader.path_to(commit) or _superseded(reader, commit), f"{commit} was reported durable and is lost"
+        assert reader.path_to(commit) or _superseded(reader, commit), (
+            f"{commit} was reported durable and is lost"
+        )
     reader.close()
     found = examine(folder, no_references)
     assert not found.problems, found.problems

@@ -166,7 +166,9 @@ def test_an_array_of_a_subclass_keeps_what_its_slots_hold(memory: Memory) -> Non
     assert loaded["named"][0, 0] == 5 and loaded["row"].names is loaded["named"].names
 
 
-def test_the_environment_is_referred_to_and_not_stored(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_referred_to_and_not_stored(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PLAIN_WORD", "that-must-not-be-stored")
     image = images.save({"v": [os.environ]}, memory.world, memory.store.put)
     assert b"that-must-not" not in bytes(memory.store.get(image))

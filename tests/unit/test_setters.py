@@ -85,4 +85,6 @@ def test_all_of_it_is_worth_a_look(text: str) -> None:
 
 
 def test_plain_code_is_not() -> None:
-    assert not setters.suspicious(frozenset({"df", "groupby", "mean"}), "x = df.groupby('a').mean()\ny = x[0]\n")
+    assert not setters.suspicious(
+        frozenset({"df", "groupby", "mean"}), "x = df.groupby('a').mean()\ny = x[0]\n"
+    )

@@ -56,7 +56,9 @@ def test_an_iterator_over_a_dict_or_set_has_an_image(kind: object) -> None:
     assert type(again(kind)) is type(kind)
 
 
-@pytest.mark.parametrize("kind", [types.FunctionType, types.MappingProxyType, type(iter({}.items())), type(None)])
+@pytest.mark.parametrize(
+    "kind", [types.FunctionType, types.MappingProxyType, type(iter({}.items())), type(None)]
+)
 def test_types_that_no_module_holds_are_stored(kind: type) -> None:
     assert again(kind) is kind
 

@@ -24,6 +24,7 @@ class LogWatch:
         """Whether the running cell, or a thread beside it, has logged so."""
         self._recording = recording
         self._original: Any = None
+        self._installed: Any = None
 
     def install(self) -> None:
         """Begin to look at what loggers hand on."""
@@ -36,11 +37,12 @@ class LogWatch:
             original(self, record)
 
         callHandlers.__doc__ = original.__doc__
-        logging.Logger.callHandlers = callHandlers  # type: ignore[method-assign]
+        logging.Logger.callHandlers = self._installed = callHandlers  # type: ignore[method-assign]
 
     def remove(self) -> None:
-        """Leave logging as it was."""
-        logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
+        """Leave logging as it was, unless the notebook has put something of its own there."""
+        if logging.Logger.callHandlers is self._installed:
+            logging.Logger.callHandlers = self._original  # type: ignore[method-assign]
 
 
 def _chain(logger: logging.Logger | None) -> Iterator[logging.Handler]:

@@ -103,7 +103,7 @@ def write_notebook(notebook: NotebookNode, path: Path) -> None:
             f"The executed notebook cannot be written to {path} ({error.strerror}). "
             "Give another place with -o; the store has kept what was done."
         ) from error
-    except BaseException:
+    except BaseException:  # an interrupt too: nothing is left beside the notebook
         temporary.unlink(missing_ok=True)
         raise
 

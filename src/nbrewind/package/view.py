@@ -50,7 +50,7 @@ def view(path: Path, most: int | None = None) -> Store:
                         if digest in outputs and size <= _MOST:
                             store.put(b"".join(pieces), digest)
         store.flush()
-    except BaseException:
+    except BaseException:  # an interrupt too: a temporary store ends with its closing
         store.close()
         raise
     return store

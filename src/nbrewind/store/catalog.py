@@ -94,7 +94,7 @@ def open_for_writing(folder: Path, *, migrating: bool = False) -> sqlite3.Connec
         migrate(connection)
         connection.execute("update meta set value = value where false")  # fails if it cannot be written
         connection.commit()
-    except BaseException as error:
+    except BaseException as error:  # an interrupt too: nobody else knows of the connection
         if connection is not None:
             connection.close()
         if isinstance(error, OSError):

@@ -56,7 +56,7 @@ def copied(
                 batch = []
         new.sync()
         sync_folder(folder / PACK_FOLDER)
-    except BaseException:
+    except BaseException:  # an interrupt too: half a pack is of no use
         new.abandon()
         raise
     new.seal()

@@ -64,7 +64,7 @@ class Appender:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _write_all(self._descriptor, [_pack_header(name)])
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else will close or delete it
             self.abandon()
             raise
         self.size = ALIGN

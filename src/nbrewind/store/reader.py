@@ -162,7 +162,7 @@ class Reader:
             if found < FORMAT_VERSION:
                 connection.close()
                 connection = self._migrated()
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of the connection
             connection.close()
             raise
         return connection

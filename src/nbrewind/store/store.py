@@ -44,7 +44,7 @@ class Store(Ledger):
         self._lease.take()
         try:
             super().__init__(path, traceless=readonly or traceless)
-        except BaseException:
+        except BaseException:  # an interrupt too: a lease that nobody gives back keeps others from deleting
             self._lease.release()
             raise
         self.path = path

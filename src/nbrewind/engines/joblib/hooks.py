@@ -61,7 +61,7 @@ def _call(original: Callable[..., Any]) -> Callable[..., Any]:
         lazily = bool(getattr(self, "return_generator", False))
         try:
             output = original(self, run.items(iterable))
-        except BaseException:
+        except BaseException:  # an interrupt too: the run is over
             run.end()
             raise
         return run.merged(output) if lazily else list(run.merged(output))

@@ -176,7 +176,7 @@ class Runtime:
         self._occupy(origin)
         try:
             inner = submit(Returning(func, os.getpid()), resources, *args, **kwargs)
-        except BaseException:
+        except BaseException:  # an interrupt too: whoever waits for its equal must not wait for ever
             self._release(origin)
             raise
         outer: Future[Any] = Future()
