@@ -22,28 +22,33 @@ EXPECTED = load_expected("expected_failures.yaml")
 
 
 class Farm:
-    """Runs cases in the background, a few at a time, in the order in which they are asked for."""
+    """One house of kernels for all cases of this process; some cases run ahead of who asks for them."""
 
     def __init__(self, work: Path, names: list[str], jobs: int) -> None:
-        self.outcomes: dict[str, Future[runner.Outcome]] = {name: Future() for name in names}
         self.work = work
-        self.jobs = jobs
-        self.thread = threading.Thread(target=self._run, name="conformance", daemon=True)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="conformance", daemon=True)
         self.thread.start()
+        self.house = House()
+        self.machine = runner.CaseRunner(self.house, work)
+        self.gate = asyncio.Semaphore(jobs)
+        self.outcomes = {name: self.start(name) for name in names}
 
-    def _run(self) -> None:
-        cases = [CASES[name] for name in self.outcomes]
-        with House() as house:
-            machine = runner.CaseRunner(house, self.work)
-            try:
-                asyncio.run(runner.run_all(cases, machine, self.jobs, self._done))
-            except BaseException as problem:
-                for outcome in self.outcomes.values():
-                    if not outcome.done():
-                        outcome.set_exception(problem)
+    def start(self, name: str) -> Future[runner.Outcome]:
+        """Have a case run."""
+        return asyncio.run_coroutine_threadsafe(self._run(CASES[name]), self.loop)
 
-    def _done(self, outcome: runner.Outcome) -> None:
-        self.outcomes[outcome.name].set_result(outcome)
+    async def _run(self, case: Case) -> runner.Outcome:
+        async with self.gate:
+            return await self.machine.run(case)
+
+    def close(self) -> None:
+        """End the kernels and the loop."""
+        for outcome in self.outcomes.values():
+            outcome.cancel()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(60)
+        self.house.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +60,16 @@ def farm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         if item.nodeid.rpartition("::")[0].endswith("test_conformance.py") and hasattr(item, "callspec")
     ]
     if "PYTEST_XDIST_WORKER" in os.environ:
-        names = []  # each worker sees all items but runs some: it runs them one by one instead
+        names = []  # each worker sees all items but runs some: it runs them when they are asked for
     farm = Farm(tmp_path_factory.mktemp("conformance").resolve(), names, jobs=2)
     yield farm
-    farm.thread.join(300)
+    farm.close()
 
 
 def outcome_of(farm: Farm, name: str) -> runner.Outcome:
     """The outcome of one case, run now if the farm does not run it."""
-    if name in farm.outcomes:
-        return farm.outcomes[name].result(550)
-    single = Farm(farm.work, [name], jobs=1)
-    return single.outcomes[name].result(550)
+    running = farm.outcomes.get(name) or farm.start(name)
+    return running.result(550)
 
 
 @pytest.mark.parametrize("name", CASES)
