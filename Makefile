@@ -1,6 +1,7 @@
 # Every target makes its own environment and needs nothing but a Python with venv:
 #   make demo                      the demonstration, with python3
-#   make test PYTHON=python3.12    all tests, with another Python
+#   make test PYTHON=python3.12    the tests, with another Python (under 20 minutes on two cores)
+#   make test-long                 notebooks on real kernels: conformance, everyday and random ones, the examples
 #   make test-browser              the report page in headless Chromium, with axe
 #   make test-taskvine             the real TaskVine, in a second Debian (root and mmdebstrap; else it says why not)
 #   make public                    notebooks of public projects, against plain runs
@@ -26,10 +27,10 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-faults test-engines test-slurm test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-long test-faults test-engines test-slurm test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
-	@echo "make demo | test | test-faults | test-engines | test-slurm | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
+	@echo "make demo | test | test-long | test-faults | test-engines | test-slurm | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
 
 check-python:
 ifeq ($(VERSION),)
@@ -54,7 +55,10 @@ demo: $(DEMO_ENV)/.done
 	$(DEMO_ENV)/bin/python -m nbrewind demo
 
 test: $(TEST_ENV)/.done
-	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal -m "not engines and not slow" $(PYTEST_ARGS)
+
+test-long: $(TEST_ENV)/.done
+	$(TEST_ENV)/bin/python -m pytest -n 2 --dist worksteal -m slow $(PYTEST_ARGS)
 
 test-slow: $(TEST_ENV)/.done
 	NBREWIND_LIVE_EXAMPLES=2000 $(TEST_ENV)/bin/python -m pytest tests/live $(PYTEST_ARGS)
