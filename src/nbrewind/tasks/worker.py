@@ -498,7 +498,7 @@ class _Wrapper:
     def __reduce__(self) -> tuple[Any, ...]:
         import operator
 
-        return operator.call, (_Loader(type(self).__name__), self.func, *self.details)
+        return operator.call, (_loader(type(self).__name__), self.func, *self.details)
 
 
 class Returning(_Wrapper):
@@ -565,7 +565,7 @@ class Several:
     def __reduce__(self) -> tuple[Any, ...]:
         import operator
 
-        return operator.call, (_Loader("Several"),)
+        return operator.call, (_loader("Several"),)
 
 
 class Traced(_Wrapper):
@@ -607,20 +607,56 @@ class Traced(_Wrapper):
 
 
 class _Loader:
-    """Pickles as an expression that makes this module out of its own text, and takes a class of it."""
+    """Pickles as a call that takes a class of this module, made out of its own text where it is unknown.
+
+    What a process knows already must cost it next to nothing, for tasks of microseconds: ``map`` is lazy,
+    so the text is compiled only where the first of two calls finds no module.
+    """
 
     def __init__(self, wanted: str) -> None:
         self.wanted = wanted
+        self.pickled = b""
+        """That call; pickled once, since it is the same for every task."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return eval, (_EXPRESSION, {"text": TEXT, "name": NAME, "wanted": self.wanted})
+        if not self.pickled:
+            self.pickled = pickle.dumps(_Call(getattr, _this_module(), self.wanted))
+        return pickle.loads, (self.pickled,)
+
+
+class _Call:
+    """Pickles as the value of a call, made by whoever loads it."""
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.parts[0], self.parts[1:]
+
+
+def _this_module() -> _Call:
+    import functools
+    import operator
+
+    modules = _Call(getattr, _Call(__import__, "sys"), "modules")
+    known = _Call(functools.partial, dict.get, modules, NAME)
+    made = functools.partial(eval, _EXPRESSION, {"text": TEXT, "name": NAME})
+    return _Call(next, _Call(filter, None, _Call(map, operator.call, (known, made))))
+
+
+_loaders: dict[str, _Loader] = {}
+
+
+def _loader(wanted: str) -> _Loader:
+    """One object for each class, so that a pickle of many tasks has it once."""
+    return _loaders.setdefault(wanted, _Loader(wanted))
 
 
 _EXPRESSION = (
-    "(lambda sys, zlib, types: getattr(sys.modules.get(name) or (lambda module: ("
+    "(lambda sys, zlib, types: (lambda module: ("
     "module.__dict__.update(TEXT=text, NAME=name), "
     "exec(compile(zlib.decompress(text), name, 'exec'), module.__dict__), "
-    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name)), wanted))"
+    "sys.modules.setdefault(name, module))[2])(types.ModuleType(name)))"
     "(__import__('sys'), __import__('zlib'), __import__('types'))"
 )
 

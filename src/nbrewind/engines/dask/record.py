@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +16,22 @@ from nbrewind.tasks.context import CellTasks, TaskContext
 from nbrewind.tasks.reports import entry as described_entry
 from nbrewind.tasks.reports import trace
 
+log = logging.getLogger("nbrewind.dask")
 SHAPE = "shape"
 """Engine name of index rows: they say that the log knows a task of this shape."""
+
+
+Finished = tuple[Item, Any, str, list[Item]]
+"""A task that is complete: its result or error, and the items whose reports tell what it read."""
+
+
+def write_all(context: TaskContext, finished: Sequence[Finished], reports: dict[str, dict[str, Any]]) -> None:
+    """Log completed tasks; one that cannot be logged runs again and spoils no other."""
+    for item, value, error, sources in finished:
+        try:
+            write(context, item, value, error, sources, reports)
+        except Exception:
+            log.warning("Task %s was not logged.", item.key, exc_info=True)
 
 
 def write(

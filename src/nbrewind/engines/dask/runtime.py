@@ -23,12 +23,15 @@ from nbrewind.engines.dask import record
 from nbrewind.engines.dask.dasklib import Future, dask, sync
 from nbrewind.engines.dask.graph import Item, Key, Reader, content_key, ordered_keys, shape_key
 from nbrewind.engines.dask.job import Job, Originals
+from nbrewind.engines.dask.together import Together
 from nbrewind.tasks import worker
 from nbrewind.tasks.context import TaskContext
 
 log = logging.getLogger("nbrewind.dask")
 LARGEST_GRAPH = 200_000
 """Nodes beyond which a graph runs without the log: reading it would cost more than it saves."""
+_FETCHED, _WRITTEN = 64, 256
+"""Results that are fetched, and tasks that are logged, in one go at most."""
 _TYPED = 100_000
 _REPORT_WAIT = 10.0
 _REPORTS = 20_000
@@ -46,6 +49,10 @@ class Runtime:
         self._arrivals: dict[str, asyncio.Event] = {}
         self._following: dict[Item, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="nbrewind-tasks")
+        self._waiting = 0
+        """How many wait for tasks to be logged."""
+        self._fetched = Together(self._fetch, _FETCHED)
+        self._written = Together(self._write, _WRITTEN)
         self._subscribed: object | None = None
 
     @property
@@ -237,8 +244,15 @@ class Runtime:
 
     async def _release(self, job: Job, item: Item) -> bool:
         """Settle a deferred item: serve it or send it.  False if there is nothing left to follow."""
-        for above in item.pending() + item.blocked():
-            await above.settled.wait()
+        waited_for = item.pending() + item.blocked()
+        if waited_for:
+            self._hurry(+1)
+        try:
+            for above in waited_for:
+                await above.settled.wait()
+        finally:
+            if waited_for:
+                self._hurry(-1)
         client = self.client
         if client is None or not job.alive():
             return False
@@ -277,7 +291,7 @@ class Runtime:
         if state.status == "error":
             error = f"{type(state.exception).__name__}: {state.exception}"[:2000]
         elif state.status == "finished":
-            value = (await Originals.gather(self.client, [pin]))[0]
+            value = await self._fetched(pin)
         else:
             return
         report = await self._report(item.ident)
@@ -291,7 +305,24 @@ class Runtime:
         if report is None and item.ident and not error:
             log.warning("Task %s was not logged: its worker sent no report.", item.key)
             return
-        await self._offload(record.write, self.context, item, value, error, sources, self.reports)
+        await self._written((item, value, error, sources))
+
+    def _hurry(self, change: int) -> None:
+        """Somebody begins or ends to wait for tasks to be logged."""
+        self._waiting += change
+        for together in (self._fetched, self._written):
+            if self._waiting:
+                together.hurry()
+            else:
+                together.relax()
+
+    async def _fetch(self, pins: list[Any]) -> list[Any]:
+        values: list[Any] = await Originals.gather(self.client, pins)
+        return values
+
+    async def _write(self, finished: list[tuple[Item, Any, str, list[Item]]]) -> list[None]:
+        await self._offload(record.write_all, self.context, finished, self.reports)
+        return [None] * len(finished)
 
     async def _report(self, ident: str) -> dict[str, Any] | None:
         if not ident:
@@ -306,6 +337,13 @@ class Runtime:
 
     async def drain(self, timeout: float = 30.0) -> None:
         """Wait until tasks that are complete are logged; those still running are left."""
+        self._hurry(+1)
+        try:
+            await self._drain(timeout)
+        finally:
+            self._hurry(-1)
+
+    async def _drain(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             client = self.client
