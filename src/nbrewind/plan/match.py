@@ -105,14 +105,13 @@ def _may_call(package: str, reads: Collection[Root]) -> bool:
     return package in sys.stdlib_module_names or package in others or bool(others - _CALL_FEW)
 
 
-def patches_digest(state: State, reads: Collection[Root]) -> str:
-    """Digest of functions and classes that cells have put into packages that the reader does not name (R8).
+def _patches(state: State, reads: Collection[Root]) -> list[tuple[Root, str]]:
+    """Functions and classes that cells have put into packages that the reader does not name (R8).
 
-    ``math.floor = mine`` also changes what the packages do that use it.  Empty without any, and for a cell
-    that uses no package.
+    ``math.floor = mine`` also changes what the packages do that use it. None for a cell that uses no package.
     """
     if not any(root.startswith("lib:") for root in reads):
-        return ""
+        return []
     found = [
         (root, version.digest)
         for root in state.attributes
@@ -121,7 +120,13 @@ def patches_digest(state: State, reads: Collection[Root]) -> str:
         and _CALLABLE.search((version := state.names[root]).summary)
         and _may_call(package, reads)
     ]
-    return blake2b(repr(sorted(found)).encode(), digest_size=16).hexdigest() if found else ""
+    return sorted(found)
+
+
+def patches_digest(state: State, reads: Collection[Root]) -> str:
+    """Digest of the patches of packages that may matter to a cell that read this; empty without any."""
+    found = _patches(state, reads)
+    return blake2b(repr(found).encode(), digest_size=16).hexdigest() if found else ""
 
 
 def variables_digest(state: State) -> str:
@@ -287,15 +292,16 @@ def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
         elif key == ALL_VARIABLES:
             current = variables_digest(state)
         elif key == PATCHES:
-            current = patches_digest(state, trace.reads)
+            continue
         elif key.startswith("env:"):
             current = state.ambient[key].digest if key in state.ambient else outside.variable(key)
         else:
             current = state.ambient[key].digest if key in state.ambient else ""
         if current != digest:
             yield key
-    if PATCHES not in trace.ambient and patches_digest(state, trace.reads):
-        yield PATCHES
+    if trace.ambient.get(PATCHES, "") != patches_digest(state, trace.reads):
+        now = ", ".join(root[5:].replace(":", ".") for root, _ in _patches(state, trace.reads)[:4])
+        yield f"{PATCHES} changed (now {now or 'none'})"
     for key in state.ambient:
         if key not in trace.ambient and not key.startswith(("env:", "rng:")) and concerns(key, trace.reads):
             yield key
