@@ -41,7 +41,10 @@ BATCH = 64 << 20
 """Bytes of objects that make one segment and one transaction."""
 
 LINGER = 0.05
-"""Seconds that what is queued waits for more, to share its syncs and to disturb fewer cells."""
+"""Seconds that objects wait for the row that will name them, and that lie between two writes at least.
+
+What comes after a pause is written at once; cells in quick succession share syncs and are disturbed less.
+"""
 
 MOST_PACK = 1 << 30
 """Bytes from which a pack is sealed and another begun."""
@@ -96,6 +99,8 @@ class Writer:
         self._bytes = 0
         self._busy = False
         self._closed = False
+        self._written = 0.0
+        """When something was written last."""
         self._urgent = 0
         """How many wait for everything to be durable."""
         self._pack: Appender | None = None
@@ -117,7 +122,7 @@ class Writer:
             self._bytes += len(item.data)
             if self._thread is None:
                 self._start()
-            if len(self._queue) == 1 or self._bytes >= BATCH:
+            if len(self._queue) == 1 or item.closes or self._bytes >= BATCH:
                 self._changed.notify_all()  # else it is awake, or lingers: waking it up costs the cell time
 
     def drop(self, item: Item, reason: str) -> None:
@@ -179,6 +184,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the thread must live; the reason is told
                 self._fail(batch, error)
             with self._changed:
+                self._written = time.monotonic()
                 self._bytes -= sum(len(item.data) for item in batch)
                 self._changed.notify_all()
         if connection is not None:
@@ -192,9 +198,10 @@ class Writer:
 
         The caller holds the lock.
         """
-        until = time.monotonic() + LINGER
+        begun = time.monotonic()
         while self._bytes < BATCH and not self._urgent and not self._closed:
-            left = until - time.monotonic()
+            since = self._written if any(item.sql for item in self._queue) else begun
+            left = since + LINGER - time.monotonic()
             if left <= 0:
                 break
             self._changed.wait(left)
