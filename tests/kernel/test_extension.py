@@ -306,7 +306,8 @@ def live(house: House, folder: Path, cells: list[str], *, seed: str = "") -> lis
 
     async def main() -> list[Ran]:
         env = {"NBREWIND_STORE": str(folder / ".nbrewind")} | ({"PYTHONHASHSEED": seed} if seed else {})
-        kernel = await Kernel.start(house, "plain", folder, env=env, fresh=bool(seed))
+        # A process of its own: forked ones end without the interpreter's exit, in which the store is written.
+        kernel = await Kernel.start(house, "plain", folder, env=env, fresh=True)
         try:
             runs = [await kernel.run_cell(source, index) for index, source in enumerate(cells)]
             await kernel.shutdown()

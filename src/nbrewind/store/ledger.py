@@ -21,16 +21,15 @@ from nbrewind.store.pack import Location
 from nbrewind.store.reader import Reader
 from nbrewind.store.writer import Item
 
-_INSERT_RECORD = "insert or ignore into records (id, source_key, body, seal) values (?1, ?2, ?3, seal(?3, 0))"
+_INSERT_RECORD = "insert or ignore into records (id, source_key, body, seal) values (?, ?, ?, seal(?, 0))"
 _INSERT_COMMIT = (
-    "insert or ignore into commits (id, run, parent, record, body, seal) "
-    "values (?1, ?2, ?3, ?4, ?5, seal(?5))"
+    "insert or ignore into commits (id, run, parent, record, body, seal) values (?, ?, ?, ?, ?, seal(?))"
 )
 _REPLACE_RUN = (
-    "insert into runs (id, notebook, body, seal) values (?1, ?2, ?3, seal(?3)) on conflict (id) do update "
+    "insert into runs (id, notebook, body, seal) values (?, ?, ?, seal(?)) on conflict (id) do update "
     "set notebook = excluded.notebook, body = excluded.body, seal = excluded.seal"
 )
-_INSERT_TASK = "insert into tasks (key, body, seal) values (?1, ?2, seal(?2))"
+_INSERT_TASK = "insert into tasks (key, body, seal) values (?, ?, seal(?))"
 
 T = TypeVar("T", Record, Commit, Run, TaskEntry)
 
@@ -67,11 +66,12 @@ class Ledger:
         """Append a record; durable once its objects are."""
         with self._lock:
             self._queued["record"][record.id] = record
+        body = encode(record)
         self._write(
             Item(
                 f"record {record.id}",
                 sql=_INSERT_RECORD,
-                parameters=(record.id, record.source_key, encode(record)),
+                parameters=(record.id, record.source_key, body, body),
                 needs=needs(record),
                 closes=True,
             )
@@ -112,7 +112,8 @@ class Ledger:
         with self._lock:
             self._queued["run"][run.id] = run
         self._rely([run.id])
-        row = (run.id, _text(run.notebook), encode(run))
+        body = encode(run)
+        row = (run.id, _text(run.notebook), body, body)
         self._write(Item(f"run {run.id}", sql=_REPLACE_RUN, parameters=row))
 
     def run(self, run_id: str) -> Run:
@@ -143,12 +144,13 @@ class Ledger:
         """Append a commit; durable once its record and its parent are."""
         with self._lock:
             self._queued["commit"][commit.id] = commit
+        body = encode(commit)
         wanted = {f"record {commit.record}"} | ({f"commit {commit.parent}"} if commit.parent else set())
         self._write(
             Item(
                 f"commit {commit.id}",
                 sql=_INSERT_COMMIT,
-                parameters=(commit.id, commit.run, commit.parent, commit.record, encode(commit)),
+                parameters=(commit.id, commit.run, commit.parent, commit.record, body, body),
                 needs=frozenset(wanted),
             )
         )
@@ -217,12 +219,13 @@ class Ledger:
             self._tasks_added += 1
             number = f"{entry.key} {self._tasks_added}"
             self._waiting_tasks.setdefault(entry.key, {})[number] = entry
+        body = encode(entry)
         wanted = {entry.result, *(state.digest for state in entry.outputs.values())} - {""}
         self._write(
             Item(
                 f"task {number}",
                 sql=_INSERT_TASK,
-                parameters=(entry.key, encode(entry)),
+                parameters=(entry.key, body, body),
                 needs=frozenset(wanted),
             )
         )
