@@ -41,9 +41,9 @@ BATCH = 64 << 20
 """Bytes of objects that make one segment and one transaction."""
 
 LINGER = 0.05
-"""Seconds that objects wait for the row that will name them, and that lie between two writes at least.
+"""Seconds that objects wait for the row that will name them, to share its syncs.
 
-What comes after a pause is written at once; cells in quick succession share syncs and are disturbed less.
+Rows do not wait: a cell that has run is to be durable before the next one fills the disk.
 """
 
 MOST_PACK = 1 << 30
@@ -99,8 +99,6 @@ class Writer:
         self._bytes = 0
         self._busy = False
         self._closed = False
-        self._written = 0.0
-        """When something was written last."""
         self._urgent = 0
         """How many wait for everything to be durable."""
         self._pack: Appender | None = None
@@ -184,7 +182,6 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the thread must live; the reason is told
                 self._fail(batch, error)
             with self._changed:
-                self._written = time.monotonic()
                 self._bytes -= sum(len(item.data) for item in batch)
                 self._changed.notify_all()
         if connection is not None:
@@ -198,11 +195,10 @@ class Writer:
 
         The caller holds the lock.
         """
-        begun = time.monotonic()
+        until = time.monotonic() + LINGER
         while self._bytes < BATCH and not self._urgent and not self._closed:
-            since = self._written if any(item.sql for item in self._queue) else begun
-            left = since + LINGER - time.monotonic()
-            if left <= 0:
+            left = until - time.monotonic()
+            if left <= 0 or any(item.sql for item in self._queue):
                 break
             self._changed.wait(left)
         batch: list[Item] = []
