@@ -1,6 +1,6 @@
 # Every target makes its own environment and needs nothing but a Python with venv:
 #   make demo                      the demonstration, with python3
-#   make test PYTHON=python3.12    the tests, with another Python (under 20 minutes on two cores)
+#   make test PYTHON=python3.12    the tests, with another Python (meant to stay under 20 minutes on two cores)
 #   make test-long                 notebooks on real kernels: conformance, everyday and random ones, the examples
 #   make test-browser              the report page in headless Chromium, with axe
 #   make test-taskvine             the real TaskVine, in a second Debian (root and mmdebstrap; else it says why not)

@@ -135,18 +135,19 @@ class _Magics:
     """Those of the notebook and of extensions; IPython registers its own as they are first used."""
 
     def __init__(self, shell: Any) -> None:
-        self._tables = shell.magics_manager.magics
+        self._manager = shell.magics_manager
         self._seen: list[Any] = []
         self._found: list[Any] = []
 
     def __call__(self) -> list[Any]:
         # There are more than a hundred, and hardly ever another: the same objects are not looked at again.
-        tables = [(kind, *table, *table.values()) for kind, table in self._tables.items()]
+        registered = self._manager.magics
+        tables = [(kind, *table, *table.values()) for kind, table in registered.items()]
         if not _same(tables, self._seen):
             self._seen = tables
             self._found = [
                 (kind, name, function)
-                for kind, table in self._tables.items()
+                for kind, table in registered.items()
                 for name, function in table.items()
                 if isinstance(function, Alias) or not _is_builtin(function)
             ]

@@ -25,10 +25,7 @@ from nbrewind.store.lease import Lease
 from nbrewind.store.ledger import Ledger, needs, versions
 from nbrewind.store.loose import Loose, digest_file, digest_of, put_bytes
 from nbrewind.store.objects import Objects
-from nbrewind.store.writer import Item, Writer
-
-UNASKED = 64 << 10
-"""Bytes up to which nobody asks at once whether the store has an object: the writer does, after the reply."""
+from nbrewind.store.writer import UNASKED, Item, Writer
 
 YOUNG = 2_000_000_000
 """Nanoseconds: the digest of a file changed more recently is not trusted later (R6)."""

@@ -46,6 +46,9 @@ LINGER = 0.05
 Rows do not wait: a cell that has run is to be durable before the next one fills the disk.
 """
 
+UNASKED = 64 << 10
+"""Bytes up to which whoever queues an object has not asked whether the store has it: the writer does."""
+
 MOST_PACK = 1 << 30
 """Bytes from which a pack is sealed and another begun."""
 
@@ -242,9 +245,9 @@ class Writer:
             return places
 
     def _there(self, item: Item) -> bool:
-        """Whether the store has an object already: nobody has asked before a small one was queued."""
+        """Whether the store has an object already, where nobody asked before it was queued."""
         try:
-            return self.objects.holds(item.digest, len(item.data))
+            return len(item.data) <= UNASKED and self.objects.holds(item.digest, len(item.data))
         except (StoreError, OSError):
             return False  # writing it tells what is wrong
 

@@ -217,23 +217,21 @@ def _namespace(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
+_OVER_ORDERED: type = type(iter(OrderedDict()))
 _ITERATORS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray)) | {
     type(reversed([])),
     type(iter(int, 0)),
     type(iter(array.array("b"))),
-    type(iter(OrderedDict())),
+    _OVER_ORDERED,
 }
-
-
-_OVER_ORDERED: type = type(iter(OrderedDict()))
 
 
 def _iterator(world: DumpWorld, obj: Any) -> Any:
     """An exhausted iterator has forgotten what it ran over; an iterator over nothing has not."""
-    reduced = obj.__reduce__()
-    over = reduced[1][0] if len(reduced) == 2 and reduced[0] is iter and len(reduced[1]) == 1 else None
     if isinstance(obj, _OVER_ORDERED):
         raise NotStorable("an iterator over an OrderedDict forgets what it runs over")
+    reduced = obj.__reduce__()
+    over = reduced[1][0] if len(reduced) == 2 and reduced[0] is iter and len(reduced[1]) == 1 else None
     if over is None or len(over) > 0:
         return reduced
     if type(obj) in (type(iter(over)), type(iter(type(over)()))):

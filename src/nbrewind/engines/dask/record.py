@@ -30,7 +30,7 @@ def write_all(context: TaskContext, finished: Sequence[Finished], reports: dict[
     for item, value, error, sources in finished:
         try:
             write(context, item, value, error, sources, reports)
-        except Exception:
+        except Exception:  # whatever a value's pickling raises: the user's result is unharmed
             log.warning("Task %s was not logged.", item.key, exc_info=True)
 
 
