@@ -25,6 +25,9 @@ CLASS_NOISE = frozenset(
 )
 """Entries of a class's dict that the interpreter or pickling put there."""
 
+PLACES = ("__firstlineno__", "__static_attributes__")
+"""Entries that the compiler of Python 3.13 writes: where a class stands is kept, but is not its content."""
+
 
 _ENUM_NOISE = frozenset(
     {

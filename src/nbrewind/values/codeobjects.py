@@ -109,12 +109,15 @@ def class_body(cls: type, root: str) -> Any:
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
     items = classes.class_items(cls)
     # Placeholders give the entries their order; the state brings the values.
-    named = {"__module__", "__doc__", "__slots__", *(name for name, _ in items)}
+    places = _places(cls)
+    named = {"__module__", "__doc__", "__slots__", *places, *(name for name, _ in items)}
     scope: dict[str, Any] = {name: None for name in cls.__dict__ if name in named}
-    scope |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    scope |= places | {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     for name in ("__slots__", "__doc__"):
         if name in cls.__dict__:
             scope[name] = cls.__dict__[name]
+    if cls.__doc__ is None and _comes_with_class(cls, "__doc__", slots):
+        scope.pop("__doc__", None)
     abstract = cls.__dict__.get("__abstractmethods__")
     state = {
         "items": items,
@@ -122,20 +125,33 @@ def class_body(cls: type, root: str) -> Any:
         "slots": slots,
         "order": [name for name in cls.__dict__ if name in named or name in slots],
         "noise": sorted(classes.CLASS_NOISE),
+        "places": places,
         "abstract": None if abstract is None else sorted(abstract),
     }
     args2 = (root, type(cls), cls.__name__, cls.__bases__, scope)
     return builders.make_class, args2, state, None, None, builders.set_class
 
 
+def _comes_with_class(cls: type, name: str, slots: list[str]) -> bool:
+    """Whether an entry stands behind those that making a class adds, as the one for a missing docstring does."""
+    before = list(cls.__dict__)[: list(cls.__dict__).index(name)] if name in cls.__dict__ else []
+    return not {"__dict__", "__weakref__", *slots}.isdisjoint(before)
+
+
+def _places(cls: type) -> dict[str, Any]:
+    return {name: cls.__dict__[name] for name in classes.PLACES if name in cls.__dict__}
+
+
 def _enumeration(root: str, cls: type[enum.Enum]) -> Any:
     items = [(name, value) for name, value in classes.class_items(cls) if (name, value) != ("__doc__", None)]
     members = [(name, member._value_) for name, member in cls.__members__.items()]
     own: dict[str, Any] = {"boundary": cls.__dict__.get("_boundary_")}
+    places = _places(cls)
     state = {
         # Methods lead to their class, which is there only when its members are.
         "items": [(name, value) for name, value in items if name not in cls.__members__],
-        "order": [name for name in cls.__dict__ if name not in classes.CLASS_NOISE],
+        "order": [name for name in cls.__dict__ if name in places or name not in classes.CLASS_NOISE],
+        "places": places,
         "members": classes.member_state(cls),
     }
     if "__new_member__" in cls.__dict__ or any("__init__" in parent.__dict__ for parent in _own_mro(cls)):
@@ -188,6 +204,7 @@ def _namedtuple(root: str, cls: Any) -> Any:
         for name, value in cls.__dict__.items()
         if name not in _NAMEDTUPLE_OWN and name not in fields and name not in classes.CLASS_NOISE
     ]
+    extra += _places(cls).items()
     extra.append(("__qualname__", cls.__qualname__))
     extra.append(("__doc__", cls.__doc__))
     annotations = dict(cls.__new__.__annotations__)
