@@ -268,7 +268,8 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
     keep = {"__dict__", "__weakref__", "__doc__", "__slots__", "__module__", "__qualname__", *state["slots"]}
     for name in [n for n in cls.__dict__ if n not in names and n not in keep and n not in state["noise"]]:
         type.__delattr__(cls, name)
-    in_order = [name for name in cls.__dict__ if name in names] == [name for name, _ in wanted]
+    present = [name for name in cls.__dict__ if name in names]
+    in_order = present == [name for name, _ in wanted][: len(present)]
     for name, value in wanted:
         if name in ("__slots__", "__qualname__"):
             continue

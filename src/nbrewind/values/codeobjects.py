@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import marshal
 import sys
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -108,16 +109,15 @@ def class_body(cls: type, root: str) -> Any:
         return _namedtuple(root, cls)
     slots = [name for name in cls.__dict__ if type(cls.__dict__[name]).__name__ == "member_descriptor"]
     items = classes.class_items(cls)
-    # Placeholders give the entries their order; the state brings the values.
+    # Placeholders give the entries of the body their order; the state brings the values, and the rest.
     places = _places(cls)
     named = {"__module__", "__doc__", "__slots__", *places, *(name for name, _ in items)}
-    scope: dict[str, Any] = {name: None for name in cls.__dict__ if name in named}
+    body = _body(cls, slots)
+    scope: dict[str, Any] = {name: None for name in body if name in named}
     scope |= places | {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     for name in ("__slots__", "__doc__"):
-        if name in cls.__dict__:
+        if name in body:
             scope[name] = cls.__dict__[name]
-    if cls.__doc__ is None and _comes_with_class(cls, "__doc__", slots):
-        scope.pop("__doc__", None)
     abstract = cls.__dict__.get("__abstractmethods__")
     state = {
         "items": items,
@@ -132,10 +132,11 @@ def class_body(cls: type, root: str) -> Any:
     return builders.make_class, args2, state, None, None, builders.set_class
 
 
-def _comes_with_class(cls: type, name: str, slots: list[str]) -> bool:
-    """Whether an entry stands behind those that making a class adds, as the one for a missing docstring does."""
-    before = list(cls.__dict__)[: list(cls.__dict__).index(name)] if name in cls.__dict__ else []
-    return not {"__dict__", "__weakref__", *slots}.isdisjoint(before)
+def _body(cls: type, slots: list[str]) -> list[str]:
+    """The entries that the class statement wrote: those before what making a class adds to every class."""
+    names = list(cls.__dict__)
+    added = {"__dict__", "__weakref__", *slots}
+    return list(itertools.takewhile(lambda name: name not in added, names))
 
 
 def _places(cls: type) -> dict[str, Any]:
