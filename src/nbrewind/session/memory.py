@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import filterfalse
 from types import CodeType, FunctionType
 from typing import Any
@@ -519,6 +520,9 @@ class Memory:
     def drop(self, root: Root) -> None:
         """Forget a live value without running its finaliser (R14)."""
         version = self.held.pop(root, None)
+        if version is not None and root.startswith("attr:"):
+            # Its module still has it, as no version that a state wants: `Process.bring` puts that right.
+            self.held[root] = replace(version, digest="", image="")
         value = self.live.pop(root, None)
         if value is not None and (version is None or version.finaliser) and rules.on("R14"):
             self.graveyard.append(value)

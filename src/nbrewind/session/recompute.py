@@ -101,10 +101,12 @@ async def recompute(session: Session, root: Root) -> None:
             if same(held_now, version):
                 memory.live[name] = value
                 memory.held[name] = version
-        _put_attributes(session, attributes, rebuilt_held)
         for name, version in rebuilt_held.items():
             if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
+                if held.get(name) != version:
+                    attributes.pop(name, None)  # it is what the cells ran again for
                 memory.held[name] = version
+        _put_attributes(session, attributes, rebuilt_held)
         for name, cls in classes.items():
             made = memory.world.classes[name]
             if made is not cls:
