@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nbrewind.model import Delta, Root, State, Version
+from nbrewind.model import Delta, Digest, Root, State, Version, Whole
 from nbrewind.plan.results import move_on, returned
 
 OWN_RESULT = "_*"
@@ -116,6 +116,24 @@ def component_of(state: State, roots: Iterable[Root]) -> set[Root]:
         found.add(root)
         queue += state.names[root].links
     return found
+
+
+def whole_of(state: State, roots: Iterable[Root]) -> dict[Root, Whole]:
+    """What a trace says of roots that must be shared as they are, with the results that share with them (R1).
+
+    ``df["b"] = 1; df = df[df.b > 2]`` leaves no trace of what it did to the first frame, but where another
+    name has it: a cell needs whole what it read and replaces or deletes.
+    """
+    peers = (root for root in component_of(state, roots) if is_result(root))
+    return {
+        to_symbol(root, state.results): Whole(version.digest, _symbols(version.links, state.results))
+        for root in {*roots, *peers}
+        if (version := state.names.get(root)) is not None
+    }
+
+
+def _symbols(links: dict[Root, Digest], results: tuple[int, ...]) -> dict[Root, Digest]:
+    return {to_symbol(peer, results): link for peer, link in links.items()}
 
 
 def reachable(state: State, excluding: Iterable[Root] = ()) -> set[Root]:

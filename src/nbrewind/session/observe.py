@@ -19,7 +19,7 @@ from nbrewind.flow.digest import Walk, class_content
 from nbrewind.flow.hidden import reloads
 from nbrewind.flow.room import deep
 from nbrewind.model import Root, State, Version, Whole
-from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol
+from nbrewind.plan.algebra import component_of, expand, is_result, to_symbol, whole_of
 from nbrewind.session.keep import Decide, left_out
 from nbrewind.session.memory import Memory
 from nbrewind.session.modules import get_attribute
@@ -269,9 +269,7 @@ class Observer:
         baseline = self.memory.attribute_baseline
         if all(root not in before.names and baseline.get(root) == digests[root] for root in group):
             return  # a helper module's data as its import left it
-        for root, version in old.items():
-            peers = {to_symbol(peer, before.results): link for peer, link in version.links.items()}
-            observed.whole[to_symbol(root, before.results)] = Whole(version.digest, peers)
+        observed.whole |= whole_of(before, old)
         unknown = {root for root in group if opaque and reasons[root]}
         if private:
             opaque, reasons = True, dict.fromkeys(group, PRIVATE)

@@ -44,6 +44,7 @@ from nbrewind.plan.algebra import (
     is_result,
     reachable,
     to_symbol,
+    whole_of,
 )
 from nbrewind.plan.match import (
     ALL_CLASSES,
@@ -268,6 +269,8 @@ class Recorder:
         delta = self._delta(
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
         )
+        given_up = whole_of(before, read & {*bound, *patched, *delta.deleted})
+        trace = replace(trace, whole=given_up | observed.whole)
         again = [name for name in before.imports if name in running.imports]
         imports = tuple(dict.fromkeys([*again, *self._imported(running)]))
         sources = {}
