@@ -102,6 +102,8 @@ async def recompute(session: Session, root: Root) -> None:
                 memory.live[name] = value
                 memory.held[name] = version
         for name, version in rebuilt_held.items():
+            if version.image and version.links:
+                continue  # its image brings all that shares with it, or else nothing does
             if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
                 if held.get(name) != version:
                     attributes.pop(name, None)  # it is what the cells ran again for

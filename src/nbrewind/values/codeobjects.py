@@ -113,7 +113,8 @@ def class_body(cls: type, root: str) -> Any:
     places = _places(cls)
     named = {"__module__", "__doc__", "__slots__", *places, *(name for name, _ in items)}
     body = _body(cls, slots)
-    scope: dict[str, Any] = {name: None for name in body if name in named}
+    taken = set(classes.slot_names(cls))  # what a slot's name was bound to later comes with the state
+    scope: dict[str, Any] = {name: None for name in body if name in named and name not in taken}
     scope |= places | {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     for name in ("__slots__", "__doc__"):
         if name in body:
