@@ -16,6 +16,7 @@ VERBS = [
     ("log",),
     ("show",),
     ("diff",),
+    ("compare",),
     ("stats",),
     ("tasks",),
     ("check",),

@@ -11,6 +11,7 @@ from nbrewind.cli import (
     audit,
     check,
     clear,
+    compare,
     demo,
     diff,
     env,
@@ -38,6 +39,7 @@ Exit codes:
   3    the notebook or its kernel cannot be used
   4    the store cannot be used
   5    refused for safety
+  6    compared outputs are different
   130  interrupted
 """
 
@@ -68,7 +70,7 @@ def _root(
 
 
 _VERBS = (
-    *(audit, repeat, plan, log, show, diff, graph, report, stats, tasks),
+    *(audit, repeat, plan, log, show, diff, compare, graph, report, stats, tasks),
     *(pack, unpack, verify, sign),
     *(check, gc, clear, demo),
 )

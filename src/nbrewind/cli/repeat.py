@@ -26,7 +26,7 @@ _EXAMPLE = """\b
 Examples:
   nbrewind repeat analysis.ipynb
   nbrewind repeat analysis.ipynb --until tag:plots --force 3 -o executed.ipynb
-  nbrewind repeat paper.zip --trust --engine none
+  nbrewind repeat paper.zip --trust --engine none --compare
 """
 
 
@@ -51,6 +51,9 @@ def repeat(
         str,
         typer.Option("--env", metavar="RULE", help="Which package versions fit: exact, compatible or any."),
     ] = "compatible",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare the outputs with those that the notebook held before.")
+    ] = False,
     trust: TrustOption = False,
     into: Annotated[
         Path | None,
@@ -71,6 +74,8 @@ def repeat(
     A PACKAGE is verified and unpacked first, and is repeated only with --trust or a known signature.
 
     Cells without a record are executed and recorded, so this verb is enough for daily work.
+    With --compare the exit code is 6 if all went well and the outputs are different; `nbrewind compare`
+    has the tolerances.
     """
     from nbrewind.cli.running import Request, run
     from nbrewind.package.layout import is_package
@@ -97,6 +102,7 @@ def repeat(
             keep_bytes=keep_bytes,
             kernel=kernel,
             store=store,
+            compare=compare,
             as_json=as_json,
             debug=debug,
         )

@@ -6,6 +6,8 @@ whatever was done is written out, however the run ends.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from nbrewind.cli.common import (
     print_json,
     store_path,
 )
+from nbrewind.cli.compare import exit_code, show
 from nbrewind.errors import (
     CELL_RAISED,
     INTERRUPTED,
@@ -35,6 +38,7 @@ from nbrewind.kernel.client import RewindClient, RunResult
 from nbrewind.kernel.connection import RunOptions
 from nbrewind.kernel.notebook import check_writable, code_cells, find_cells, read_notebook, write_notebook
 from nbrewind.kernel.specs import Mode, check_notebook_kernel, check_run_kernel, kernel_name
+from nbrewind.report.compare.notebooks import CellVerdict, compare_notebooks, comparison_object
 from nbrewind.report.jsonview import failure_object, run_object
 from nbrewind.report.progress import RunProgress
 from nbrewind.report.words import summary_line
@@ -56,6 +60,8 @@ class Request:
     keep_bytes: str | None = None
     kernel: str | None = None
     store: Path | None = None
+    compare: bool = False
+    """Whether outputs are compared with those that the notebook held before."""
     as_json: bool = False
     debug: bool = False
 
@@ -70,6 +76,7 @@ def run(request: Request) -> int:
     """
     try:
         notebook, original, options = _prepare(request)
+        before = copy.deepcopy(notebook) if request.compare else None
         result = _drive(request, notebook, options)
     except NBRewindError as error:
         if request.as_json:
@@ -80,7 +87,8 @@ def run(request: Request) -> int:
         written = _write(request, notebook, original)
     except NBRewindError as error:
         failure, written = error, None
-    return _tell(request, result, written, failure)
+    compared = compare_notebooks(before, notebook) if before is not None else None
+    return _tell(request, result, written, failure, compared)
 
 
 def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
@@ -157,7 +165,15 @@ def _write(request: Request, notebook: NotebookNode, original: bytes) -> Path:
     return target
 
 
-def _tell(request: Request, result: RunResult, written: Path | None, failure: NBRewindError | None) -> int:
+def _tell(
+    request: Request,
+    result: RunResult,
+    written: Path | None,
+    failure: NBRewindError | None,
+    compared: Sequence[CellVerdict] | None,
+) -> int:
+    if compared is not None and not request.as_json:
+        show(compared)
     for note in result.finish.get("notes", []):
         complain(str(note))
     failures = [str(item) for item in result.finish.get("failures", [])]
@@ -168,7 +184,10 @@ def _tell(request: Request, result: RunResult, written: Path | None, failure: NB
             + ". These cells execute again next time."
         )
     if request.as_json:
-        print_json(run_object(str(request.notebook), result.status, result.reports))
+        content = run_object(str(request.notebook), result.status, result.reports)
+        if compared is not None:
+            content["compared"] = comparison_object(compared)
+        print_json(content)
     if failure is not None:
         complain(str(failure))
     if result.problem:
@@ -182,4 +201,6 @@ def _tell(request: Request, result: RunResult, written: Path | None, failure: NB
         return NOTEBOOK
     if result.status == "error":
         return CELL_RAISED
-    return STORE if failures else OK
+    if failures:
+        return STORE
+    return exit_code(compared) if compared is not None else OK

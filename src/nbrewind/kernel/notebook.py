@@ -19,6 +19,12 @@ from nbformat.v4.rwbase import rejoin_lines
 from nbformat.validator import normalize
 
 from nbrewind.errors import NotebookError, UsageError
+from nbrewind.report.words import visible
+
+_INVALID = (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError, RecursionError)
+
+_LONGEST_REASON = 300
+"""Characters of what is wrong with a notebook: the text may quote all of it."""
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -37,9 +43,18 @@ def read_notebook(path: Path) -> NotebookNode:
         raise NotebookError(f"{path} does not exist. Check the path of the notebook.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookError(f"{path} cannot be read as a notebook ({error}).") from error
+    return parse_notebook(text, path)
+
+
+def parse_notebook(text: str | bytes, path: Path) -> NotebookNode:
+    """The notebook whose JSON ``text`` is, as `read_notebook` gives it; ``path`` names it in errors.
+
+    Raises:
+        NotebookError: it is no notebook.
+    """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotebookError(
             f"{path} is not a notebook: its content is not JSON ({error}). "
             "Name a file written by Jupyter (.ipynb)."
@@ -48,8 +63,9 @@ def read_notebook(path: Path) -> NotebookNode:
         raise NotebookError(f"{path} is not a notebook: the JSON in it has no key 'nbformat'.")
     try:
         return _normalised(content)
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except _INVALID as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = visible(lines[0][:_LONGEST_REASON])
         raise NotebookError(
             f"{path} is not a valid notebook ({reason}). Open it in Jupyter and save it again."
         ) from error

@@ -87,3 +87,17 @@ def summary_line(reports: Sequence[CellReport], *, plan: bool = False) -> str:
     if saved >= 0.001:
         words += f"; would save {duration(saved)}" if plan else f", {duration(saved)} saved"
     return words
+
+
+def visible(text: str) -> str:
+    """``text`` with what could steer a terminal, or cannot be printed at all, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def joined(value: object) -> str:
+    """The text of an output's field, which notebooks may hold as a list of lines."""
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""

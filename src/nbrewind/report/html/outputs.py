@@ -14,7 +14,7 @@ from rich.text import Text
 
 from nbrewind.report.html import sanitise
 from nbrewind.report.html.texts import markdown
-from nbrewind.report.words import size
+from nbrewind.report.words import joined, size
 
 MOST_TEXT = 60_000
 """Characters of one output's text that are shown."""
@@ -50,7 +50,7 @@ def _output(output: dict[str, Any], where: str) -> str:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return f'<pre class="stream {name}">{ansi(_joined(output.get("text")))}</pre>'
+        return f'<pre class="stream {name}">{ansi(joined(output.get("text")))}</pre>'
     if kind == "error":
         trace = output.get("traceback")
         lines = [str(line) for line in trace] if isinstance(trace, list) else []
@@ -62,27 +62,27 @@ def _output(output: dict[str, Any], where: str) -> str:
 
 def _bundle(data: dict[str, Any], where: str) -> str:
     """The richest of a result's forms that can be shown."""
-    plain = _joined(data.get(_TEXT))
+    plain = joined(data.get(_TEXT))
     alt = f"Output of {where}: {plain[:200]}" if plain else f"Output of {where}"
     live = [kind for kind in data if kind not in _QUIET and not kind.startswith(("text/", "image/"))]
-    html = _joined(data.get("text/html"))
+    html = joined(data.get("text/html"))
     if html and len(html) <= MOST_HTML and not live:
         clean = sanitise.clean_html(html)
         if re.sub(r"<(?!img)[^>]*>|\s", "", clean):
             return f'<div class="rich">{clean}</div>'
-    if drawing := _joined(data.get("image/svg+xml")):
+    if drawing := joined(data.get("image/svg+xml")):
         shown = sanitise.svg_image(drawing, alt) if len(drawing) <= MOST_IMAGE else ""
         if shown:
             return shown
     for kind in ("image/png", "image/jpeg", "image/webp", "image/gif"):
-        packed = _joined(data.get(kind))
+        packed = joined(data.get(kind))
         if packed and len(packed) > MOST_IMAGE:
             return _note(f"an image of {size(len(packed))} is left out") + _pre(plain)
         if packed and (shown := sanitise.image(kind, packed, alt)):
             return shown
-    if text := _joined(data.get("text/markdown")):
+    if text := joined(data.get("text/markdown")):
         return f'<div class="rich prose">{markdown(text[:MOST_TEXT])}</div>'
-    if text := _joined(data.get("text/latex")):
+    if text := joined(data.get("text/latex")):
         return f'<pre class="latex">{escape(text[:MOST_TEXT])}</pre>'
     if live or html:
         what = ", ".join(live) if live else "text/html with scripts"
@@ -102,13 +102,6 @@ def _pre(text: str) -> str:
 
 def _note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>'
-
-
-def _joined(value: Any) -> str:
-    """The text of an output's field, which notebooks may hold as a list of lines."""
-    if isinstance(value, list):
-        return "".join(part for part in value if isinstance(part, str))
-    return value if isinstance(value, str) else ""
 
 
 def ansi(text: str) -> str:
