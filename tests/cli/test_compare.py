@@ -43,7 +43,7 @@ def test_equal_close_and_different(nbrewind: Command, folder: Path) -> None:
     assert told.code == 6 and told.json["verdict"] == "different"
     assert told.json["totals"]["close"] == 1 and told.json["totals"]["different"] == 1
     assert told.json["cells"][1]["outputs"][0]["relative"] == pytest.approx(0.1 / 1.1)
-    assert told.json["cells"][2]["outputs"][0]["diff"] == ["@@ line 2 @@", "-old", "+new", " "]
+    assert told.json["cells"][2]["outputs"][0]["diff"] == ["@@ line 2 @@", "-old", "+new"]
 
 
 def test_what_cannot_be_compared(nbrewind: Command, folder: Path) -> None:

@@ -124,7 +124,7 @@ def short_diff(one: str, other: str) -> tuple[str, ...]:
     line = one.count("\n", 0, at) + 1
     begin = max(one.rfind("\n", 0, at) + 1, at - _BEFORE)
     old, new = (_lines(text[begin : begin + DIFF_LINES * DIFF_WIDTH]) for text in (one, other))
-    found = list(difflib.unified_diff(old, new, lineterm="", n=1))[3:]
+    found = [part for part in difflib.unified_diff(old, new, lineterm="", n=1) if part != " "][3:]
     return (f"@@ line {line} @@", *("..." if part.startswith("@@") else part for part in found[:DIFF_LINES]))
 
 
