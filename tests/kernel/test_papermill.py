@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ CELLS = (
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory, and the engine as its entry point would register it."""
     monkeypatch.delenv("NBREWIND_STORE", raising=False)
     monkeypatch.chdir(tmp_path)

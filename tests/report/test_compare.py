@@ -6,7 +6,6 @@ import base64
 import builtins
 import io
 import struct
-import time
 import zlib
 from typing import Any
 
@@ -276,11 +275,10 @@ def test_a_decompression_bomb_is_not_decoded(size: tuple[int, int]) -> None:
     "unit", ["1", "a", "1.", ".1", "1e", "-", "+-", "0x", "0xab", "aaaaaaaa-", "x" * 99 + "\n", "\x1b["]
 )
 def test_no_text_takes_longer_than_its_length(unit: str) -> None:
-    """Each of these would take minutes if an expression backtracked."""
+    """Each of these would take minutes if an expression backtracked: the limit of pytest would end it."""
     text = unit * (400_000 // len(unit))
-    started = time.process_time()
     found = compare_texts(text + "!", text + "?", TOLERANCE)
-    assert found.verdict == "different" and time.process_time() - started < 20
+    assert found.verdict == "different"
     assert len(found.diff) <= DIFF_LINES + 1 and sum(map(len, found.diff)) < 20_000
 
 
