@@ -168,15 +168,18 @@ def _steps(session: Session, root: Root) -> list[tuple[int, tuple[Commit, Record
     wanted: set[int] = set()
     queue = [(version.chain, len(commits) if session.horizon is None else session.horizon)]
     while queue:
-        chain, end = queue.pop()
+        chain, horizon = queue.pop()
+        end = horizon
         for one in reversed(chain):
             place = _last_place(session, one, end)
+            if place is None:  # chains of values that came to share objects follow each other in it
+                place = _last_place(session, one, horizon)
             if place is None:
                 raise RecomputeFailed(
                     f"{root} cannot be restored ({version.opaque}), and the cells that made it are not part "
                     "of this run. Run them again with `--force`."
                 )
-            end = place
+            end = min(end, place)
             if place in wanted:
                 continue
             wanted.add(place)
