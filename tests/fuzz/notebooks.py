@@ -176,6 +176,19 @@ class Scope:
         return NAMES[roll(len(NAMES))]
 
 
+_KEEPERS = (
+    "kept = {0}",
+    "kept = ({0}, [{0}])",
+    "kept = {{'k': {0}}}",
+    "def kept(v={0}):\n    return v",
+    "class Kept:\n    held = {0}",
+    "kept = (v for v in [{0}])",
+    "kept = lambda: {0}",
+    "{0}",
+)
+"""Cells that give a value another name."""
+
+
 class Author:
     """Writes one notebook and its edit."""
 
@@ -259,7 +272,7 @@ class Author:
         self, edited: list[Cell], files: dict[str, str | None], env: dict[str, str], number: int, apart: bool
     ) -> None:
         roll = self.dice.roll
-        kind = roll(12)
+        kind = roll(14)
         where = 1 + roll(len(edited) - 1) if len(edited) > 1 else 0
         cell = edited[where]
         if kind in (0, 1, 2, 3):
@@ -274,11 +287,23 @@ class Author:
             edited.insert(1 + roll(len(edited) - 1) if len(edited) > 1 else 0, edited.pop(where))
         elif kind == 10:
             edited.insert(where, Cell(f"n{number}", cell.source))
+        elif kind in (11, 12):
+            edited.insert(where, Cell(f"n{number}", self._another_name(where)))
         else:
             self._edit_world(files, env)
 
+    def _another_name(self, where: int) -> str:
+        """What later cells change, or give up, is kept where they do not see it."""
+        known = sorted(self.scopes[self._before(where)])
+        name = known[self.dice.roll(len(known))] if known else "None"
+        return _KEEPERS[self.dice.roll(len(_KEEPERS))].format(name)
+
+    def _before(self, where: int) -> int:
+        """The last cell of the notebook as written that surely stands before a place in its edit."""
+        return min(max(where - 2, 0), len(self.scopes) - 1)
+
     def _new(self, where: int, apart: bool) -> str:
-        at = min(max(where - 2, 0), len(self.scopes) - 1)
+        at = self._before(where)
         keep, self.scope = self.scope, Scope(self.dice, self.scopes[at])
         kept_cells, kept_scopes = list(self.cells), list(self.scopes)
         text = self.cell()
