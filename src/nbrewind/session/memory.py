@@ -144,7 +144,7 @@ class Memory:
             return self._absent(name, self.cell or self.between)
         if not self._not_deleted(name):
             raise KeyError(name)
-        if self._is_fresh(root):
+        if self.is_fresh(root):
             value = self._object(root)
         else:
             value = self._brought(root)
@@ -339,9 +339,11 @@ class Memory:
         for dep in expand(self.state, version.deps):
             if dep.startswith("cls:") and dep in self.state.names and not self.is_live(dep):
                 self._bring(dep, self.state.names[dep])
+        if not self.is_live(root):  # one of its classes is another object now
+            self._bring(root, version)
         return self._object(root)
 
-    def _is_fresh(self, root: Root) -> bool:
+    def is_fresh(self, root: Root) -> bool:
         """Whether a root and the classes that it needs are in memory as the state wants them."""
         version = self.state.names.get(root)
         if version is None or not self.is_live(root):
@@ -548,8 +550,12 @@ class Memory:
             for root in self.world.classes
             if root in names and not names[root].image and not self.is_live(root)
         }
-        for root in list(self.live) if gone else ():
-            if gone & expand(self.state, {root}):
+        self.drop_users(gone)
+
+    def drop_users(self, classes: set[Root]) -> None:
+        """Forget the live values that refer to classes of which there are other objects now."""
+        for root in list(self.live) if classes else ():
+            if classes & expand(self.state, {root}):
                 self.drop(root)
 
     def is_user_root(self, root: Root) -> bool:

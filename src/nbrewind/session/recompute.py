@@ -66,10 +66,11 @@ async def recompute(session: Session, root: Root) -> None:
     live, held = dict(memory.live), dict(memory.held)
     attributes = {root: _attribute(root) for root in held if root.startswith("attr:")}
     # Live values may refer to these very objects; classes that the cells make again stand back.
+    made_before = dict(memory.world.classes)
     classes = {
         name: cls
-        for name, cls in memory.world.classes.items()
-        if name in state.names and memory.is_live(name)
+        for name, cls in made_before.items()
+        if name in state.names and memory.is_fresh(name)
     }
     with process.suspended():
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
@@ -94,6 +95,8 @@ async def recompute(session: Session, root: Root) -> None:
         memory.cell, session.running = cell, running
         memory.state = state
         memory.live, memory.held = live, held
+        now = memory.world.classes
+        memory.drop_users({n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls})
         for name, value in rebuilt_live.items():
             version, held_now = state.names.get(name), rebuilt_held.get(name)
             if version is None or held_now is None or version.image or name in memory.live:
