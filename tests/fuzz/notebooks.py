@@ -338,7 +338,8 @@ def wrapped(template: str, body: str) -> str:
     if "%" in body or "!" in body or "await" in body or not body.strip():
         return body
     if template.startswith("%%"):
-        return template.replace("{}", body)
+        # Under a magic IPython warns of its own coroutine, whenever the collector finds it.
+        return body if re.search(r"\basync\b", body) else template.replace("{}", body)
     indented = textwrap.indent(body, "    ")
     if "{global}" in template:
         try:

@@ -17,13 +17,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from fuzz import dense as close
 from fuzz.kernels import Died, Nursery
 from fuzz.notebooks import Author, Chance, Fuzzed
 from fuzz.trial import Finding, Trial, Unfit
 
 
-def notebook(seed: int, number: int) -> Fuzzed:
+def notebook(seed: int, number: int, *, dense: bool = False) -> Fuzzed:
     """The notebook of a number."""
+    if dense:
+        return close.notebook(Chance(f"dense:{seed}:{number}"))
     return Author(Chance(f"{seed}:{number}")).write()
 
 
@@ -113,10 +116,10 @@ def begin(auditor: str) -> None:
     multiprocessing.util.Finalize(None, nursery.close, exitpriority=10)
 
 
-def one(task: tuple[int, int, bool]) -> tuple[int, Finding, str]:
+def one(task: tuple[int, int, bool, bool]) -> tuple[int, Finding, str]:
     """A notebook's number and what came of it, with its text where it is wrong."""
-    seed, number, shrink = task
-    fuzzed = notebook(seed, number)
+    seed, number, dense, shrink = task
+    fuzzed = notebook(seed, number, dense=dense)
     finding = tried(_trial, fuzzed)
     if not finding.wrong:
         return number, finding, ""
@@ -134,6 +137,7 @@ def main() -> int:
     parser.add_argument(
         "--only", type=int, action="append", help="the number of one notebook; repeat it for more"
     )
+    parser.add_argument("--dense", action="store_true", help="notebooks about what cannot be stored, patches")
     parser.add_argument("--shrink", action="store_true")
     parser.add_argument("--needless", action="store_true", help="tell each cell that ran without need")
     parser.add_argument(
@@ -146,7 +150,7 @@ def main() -> int:
     counts: Counter[str] = Counter()
     began = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(options.jobs, begin, (auditor,)) as pool:
-        tasks = [(options.seed, number, options.shrink) for number in numbers]
+        tasks = [(options.seed, number, options.dense, options.shrink) for number in numbers]
         for number, finding, text in pool.imap_unordered(one, tasks):
             counts += finding.counts
             counts["wrong"] += bool(finding.wrong)

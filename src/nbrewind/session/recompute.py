@@ -104,13 +104,15 @@ async def recompute(session: Session, root: Root) -> None:
             if same(held_now, version):
                 memory.live[name] = value
                 memory.held[name] = version
-        for name, version in rebuilt_held.items():
+        for name, held_now in rebuilt_held.items():
+            version = state.names.get(name)
+            if version is None or not name.startswith(("cls:", "attr:")) or not same(held_now, version):
+                continue
             if version.image and version.links:
                 continue  # its image brings all that shares with it, or else nothing does
-            if name.startswith(("cls:", "attr:")) and state.names.get(name) == version:
-                if held.get(name) != version:
-                    attributes.pop(name, None)  # it is what the cells ran again for
-                memory.held[name] = version
+            if name not in held or not same(held[name], version):
+                attributes.pop(name, None)  # it is what the cells ran again for
+            memory.held[name] = version
         _put_attributes(session, attributes, rebuilt_held)
         for name, cls in classes.items():
             made = memory.world.classes[name]
