@@ -182,3 +182,39 @@ def test_a_class_whose_method_an_unstorable_value_holds(lab: Lab) -> None:
         execute=[2],
         expect=["type(m) is M", "m.f()==1"],
     )
+
+
+_GEN = "def gen(n):\n    while True:\n        yield n\n        n += 1\n"
+
+
+def test_a_name_that_shared_was_bound_anew_unseen(lab: Lab) -> None:
+    """What runs code when it goes is touched before it goes; run again for another name, the cell touches nothing."""
+    lab.check(
+        Notebook([_GEN + "a=gen(1)\nb=[a]", "b=(b,)", "b=5", "c=1"]),
+        {3: "c=next(a)"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["c==1", "b==5"],
+    )
+
+
+def test_a_class_that_shared_with_a_function_made_anew(lab: Lab) -> None:
+    lab.check(
+        Notebook(
+            [_GEN + "a=gen(1)", "class Box:\n    held=a\nb=[a]", "def gen(n): return 6\nb=[gen(2)]", "c=1"]
+        ),
+        {3: "c=next(Box.held), Box.held is a"},
+        skip=[0, 1, 2],
+        execute=[3],
+        expect=["c==(1,True)", "b==[6]"],
+    )
+
+
+def test_chains_of_values_that_came_to_share_objects(lab: Lab) -> None:
+    lab.check(
+        Notebook([_GEN + "a=gen(1)\nb=gen(5)", "next(a)", "next(b)", "next(a)\nc=1", "d=[b,a]", "e=1"]),
+        {5: "e=next(a), next(b), d[1] is a"},
+        skip=[0, 1, 2, 3, 4],
+        execute=[5],
+        expect=["e==(3,6,True)"],
+    )

@@ -281,9 +281,10 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
             )
     memory.state = after
     found = {*observed.versions, *observed.unchanged}
-    if "static" in record.flags and "nondeterministic" not in record.flags:
-        # It counted as touching what its code might touch; this time it was watched.
-        still = {r for r, v in before.names.items() if memory.held.get(r) == v and r in memory.live}
+    if "nondeterministic" not in record.flags:
+        # It counted as touching what its code may touch, and what runs code when it goes; now it was watched.
+        still = {r for r, v in before.names.items() if memory.held.get(r) == v}
+        still = {r for r in still if ":" in r or r in memory.live}
         found |= {r for r in still if r in after.names and after.names[r].opaque}
     for root in found:
         version_now = after.names.get(root)
