@@ -9,6 +9,7 @@ Numbers are arbitrary; the comparison looks for a one-to-one map between two des
 
 import hashlib
 import inspect
+import io
 import json
 import re
 import sys
@@ -383,6 +384,9 @@ class Walk:
             looked = ("_attrs", "_encoding")
             slots = {k: None if k in looked and not v else v for k, v in parts[2][1].items() if k != "_cache"}
             parts[2] = (parts[2][0], slots)
+            self.keep.append(parts[2])
+        if kind in (io.StringIO, io.BytesIO) and not vars(obj) and len(parts) > 2:
+            parts[2] = (*parts[2][:-1], None)  # likewise: asking for them makes a dictionary
             self.keep.append(parts[2])
         head += [self.value(x) for x in parts]
         if len(reduced) > 3 and reduced[3] is not None:
