@@ -157,8 +157,9 @@ class Observer:
                         )
                 walks[root] = walk
                 for cls in sorted(memory.world.touched_classes - set(roots)):
-                    roots[cls] = memory.world.classes[cls]
-                    queue.append(cls)
+                    if self._is_of_now(cls):
+                        roots[cls] = memory.world.classes[cls]
+                        queue.append(cls)
                 for neighbour in self._neighbours(walk):
                     if neighbour not in roots:
                         for peer in sorted(component_of(memory.state, [neighbour])):
@@ -172,6 +173,15 @@ class Observer:
             self.digests[root] = walk.digest()
             self.singletons[root] = walk.singletons
         return walks
+
+    def _is_of_now(self, cls: Root) -> bool:
+        """Whether a class that a walk met is as the state says, or was made by this cell.
+
+        An instance that nobody asked for, but which shares objects with what the cell read, may be of a class
+        that a restored cell has changed: it is brought up to date when somebody asks for it.
+        """
+        memory = self.memory
+        return cls not in memory.state.names or memory.is_live(cls) or cls in memory.world.identities
 
     def _neighbours(self, walk: Walk) -> set[Root]:
         """Untouched live roots that own a node met in this walk: a new link to them."""

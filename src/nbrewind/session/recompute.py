@@ -113,7 +113,10 @@ async def recompute(session: Session, root: Root) -> None:
             if name not in held or not same(held[name], version):
                 attributes.pop(name, None)  # it is what the cells ran again for
             memory.held[name] = version
+        ran = {name for name in attributes if rebuilt_held.get(name) != held.get(name)}
+        changed = {name for name in ran if _attribute(name) is attributes[name]}
         _put_attributes(session, attributes, rebuilt_held)
+        _bring_again(session, changed)
         for name, cls in classes.items():
             made = memory.world.classes[name]
             if made is not cls:
@@ -146,6 +149,16 @@ def _attribute(root: Root) -> Any:
         return modules.get_attribute(root)
     except LookupError:
         return _GONE
+
+
+def _bring_again(session: Session, attributes: Iterable[Root]) -> None:
+    """What a module holds and the cells changed in place (``helper.REG.append(x)``) comes from its image."""
+    memory = session.memory
+    for root in attributes:
+        memory.drop(root)
+        version = session.state.names.get(root)
+        if version is not None and version.image and not version.links:
+            memory.materialise(root)
 
 
 def _put_attributes(session: Session, wanted: dict[Root, Any], touched: Iterable[Root]) -> None:
