@@ -552,11 +552,13 @@ class Memory:
         }
         self.drop_users(gone)
 
-    def drop_users(self, classes: set[Root]) -> None:
-        """Forget the live values that refer to classes of which there are other objects now."""
-        for root in list(self.live) if classes else ():
-            if classes & expand(self.state, {root}):
-                self.drop(root)
+    def drop_users(self, classes: set[Root]) -> set[Root]:
+        """Forget live values of classes that are others now, with all that they share with; gives these."""
+        users = [root for root in self.live if classes & expand(self.state, {root})] if classes else []
+        gone = component_of(self.state, users)
+        for root in gone:
+            self.drop(root)
+        return gone
 
     def is_user_root(self, root: Root) -> bool:
         """Whether a root is a plain name of the user."""

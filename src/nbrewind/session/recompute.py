@@ -10,14 +10,14 @@ import contextlib
 import gc
 import inspect
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import CellType
 from typing import TYPE_CHECKING, Any
 
 from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.flow import code as codes
-from nbrewind.model import Commit, Record, Root, State
-from nbrewind.plan.algebra import apply_delta, from_symbol, reachable
+from nbrewind.model import Commit, Record, Root, State, Version
+from nbrewind.plan.algebra import apply_delta, component_of, from_symbol, reachable
 from nbrewind.session import modules, prepare
 from nbrewind.session.keep import left_out
 from nbrewind.session.memory import same
@@ -68,9 +68,7 @@ async def recompute(session: Session, root: Root) -> None:
     # Live values may refer to these very objects; classes that the cells make again stand back.
     made_before = dict(memory.world.classes)
     classes = {
-        name: cls
-        for name, cls in made_before.items()
-        if name in state.names and memory.is_fresh(name)
+        name: cls for name, cls in made_before.items() if name in state.names and memory.is_fresh(name)
     }
     with process.suspended():
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
@@ -96,23 +94,26 @@ async def recompute(session: Session, root: Root) -> None:
         memory.state = state
         memory.live, memory.held = live, held
         now = memory.world.classes
-        memory.drop_users({n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls})
-        for name, value in rebuilt_live.items():
-            version, held_now = state.names.get(name), rebuilt_held.get(name)
-            if version is None or held_now is None or version.image or name in memory.live:
-                continue  # what has an image comes from there, with all that it shares
-            if same(held_now, version):
-                memory.live[name] = value
-                memory.held[name] = version
+        torn = memory.drop_users(
+            {n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls}
+        )
+        there = {name for name in held if memory.is_live(name)} | inside.keys()
+        taken = _taken(state, there, inside.keys(), rebuilt_held)
+        torn |= memory.drop_users({name for name in taken if classes.pop(name, None) is not None})
+        for name in taken:
+            attributes.pop(name, None)  # it is what the cells ran again for
+            if name in rebuilt_live:
+                memory.live[name] = rebuilt_live[name]
+            memory.held[name] = state.names[name]
         for name, held_now in rebuilt_held.items():
             version = state.names.get(name)
-            if version is None or not name.startswith(("cls:", "attr:")) or not same(held_now, version):
-                continue
-            if version.image and version.links:
-                continue  # its image brings all that shares with it, or else nothing does
-            if name not in held or not same(held[name], version):
-                attributes.pop(name, None)  # it is what the cells ran again for
-            memory.held[name] = version
+            if (
+                name.startswith("cls:")
+                and version is not None
+                and not version.links
+                and same(held_now, version)
+            ):
+                memory.held[name] = version
         ran = {name for name in attributes if rebuilt_held.get(name) != held.get(name)}
         changed = {name for name in ran if _attribute(name) is attributes[name]}
         _put_attributes(session, attributes, rebuilt_held)
@@ -135,6 +136,12 @@ async def recompute(session: Session, root: Root) -> None:
             for key, value in ambient.items():
                 process.ambient.put(key, value)
         aside.close()
+    torn &= inside.keys()
+    if torn:
+        raise RecomputeFailed(
+            f"{root} cannot be restored inside of this cell: its cells made a class again, and {min(torn)}, which "
+            f"the cell has used, shares objects with values of that class. Name {root} in the cell itself."
+        )
     for _, (_, record, _) in steps:
         if session.report is not None:
             session.report.recomputed.append(record.id)
@@ -149,6 +156,27 @@ def _attribute(root: Root) -> Any:
         return modules.get_attribute(root)
     except LookupError:
         return _GONE
+
+
+def _taken(
+    state: State, live: Collection[Root], used: Collection[Root], rebuilt: Mapping[Root, Version]
+) -> set[Root]:
+    """Roots whose objects are taken from cells that ran again: of those that share objects, all or none (R1).
+
+    What has an image comes from there.  Those ``live`` give way to others that they share with, unless a
+    running cell has ``used`` them.
+    """
+    fit = {
+        root
+        for root, held in rebuilt.items()
+        if (version := state.names.get(root)) is not None and not version.image and same(held, version)
+    }
+    taken = set()
+    for root in fit - set(live):
+        there = {peer for peer in component_of(state, [root]) if peer in live}
+        if there <= fit and there.isdisjoint(used):
+            taken |= {root, *there}
+    return taken
 
 
 def _bring_again(session: Session, attributes: Iterable[Root]) -> None:
@@ -296,7 +324,8 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     found = {*observed.versions, *observed.unchanged}
     if "nondeterministic" not in record.flags:
         # It counted as touching what its code may touch, and what runs code when it goes; now it was watched.
-        still = {r for r, v in before.names.items() if memory.held.get(r) == v}
+        held = memory.held
+        still = {r for r, v in before.names.items() if r in held and same(held[r], v)}
         still = {r for r in still if ":" in r or r in memory.live}
         found |= {r for r in still if r in after.names and after.names[r].opaque}
     for root in found:
