@@ -139,8 +139,8 @@ async def recompute(session: Session, root: Root) -> None:
     torn &= inside.keys()
     if torn:
         raise RecomputeFailed(
-            f"{root} cannot be restored inside of this cell: its cells made a class again, and {min(torn)}, which "
-            f"the cell has used, shares objects with values of that class. Name {root} in the cell itself."
+            f"{root} cannot be restored inside of this cell: its cells made a class again, and {min(torn)}, "
+            f"which this cell has used, shares objects with values of it. Name {root} in the cell itself."
         )
     for _, (_, record, _) in steps:
         if session.report is not None:
