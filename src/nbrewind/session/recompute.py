@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable, Mapping
 from types import CellType
 from typing import TYPE_CHECKING, Any
 
-from nbrewind.errors import NBRewindError, RecomputeFailed
+from nbrewind.errors import NBRewindError, NotStorable, RecomputeFailed
 from nbrewind.flow import code as codes
+from nbrewind.flow.digest import content_digest
 from nbrewind.model import Commit, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, from_symbol, reachable
 from nbrewind.session import modules, prepare
@@ -114,8 +115,7 @@ async def recompute(session: Session, root: Root) -> None:
                 and same(held_now, version)
             ):
                 memory.held[name] = version
-        ran = {name for name in attributes if rebuilt_held.get(name) != held.get(name)}
-        changed = {name for name in ran if _attribute(name) is attributes[name]}
+        changed = {name for _, (_, record, _) in steps for name in record.delta.names if name in attributes}
         _put_attributes(session, attributes, rebuilt_held)
         _bring_again(session, changed)
         for name, cls in classes.items():
@@ -180,7 +180,7 @@ def _taken(
 
 
 def _bring_again(session: Session, attributes: Iterable[Root]) -> None:
-    """What a module holds and the cells changed in place (``helper.REG.append(x)``) comes from its image."""
+    """What a module holds and the cells may have changed in place comes from its image."""
     memory = session.memory
     for root in attributes:
         memory.drop(root)
@@ -269,12 +269,38 @@ def _trace_key(session: Session, record: str) -> str:
     return key_of_trace(found.source_key, found.trace)
 
 
+def _check_modules(session: Session, commit: Commit, record: Record, before: State) -> None:
+    """A helper module's data has to be as importing it left it, where no cell had changed it (R8).
+
+    Raises:
+        RecomputeFailed: it was changed in place since, as by running the cell again before.
+    """
+    for root in record.delta.names.keys() - before.names.keys():
+        first = session.memory.attribute_baseline.get(root)
+        with session.memory.own_work():
+            if first is None or _digest(_attribute(root)) == first:
+                continue
+        raise RecomputeFailed(
+            f"cell {commit.index} changes {root.removeprefix('attr:').replace(':', '.')} in place, "
+            "which is not as it was when the cell ran first.",
+            (commit.index,) if commit.index >= 0 else (),
+        )
+
+
+def _digest(value: Any) -> str:
+    try:
+        return content_digest(value)
+    except NotStorable:
+        return ""
+
+
 async def _run_again(session: Session, commit: Commit, record: Record, before: State) -> None:
     memory, process = session.memory, session.process
     memory.become(before)
     with memory.own_work():
         process.layer.lay_down(before.files)
     process.bring()
+    _check_modules(session, commit, record, before)
     cell = memory.begin()
     old_classes = dict(memory.world.classes)
     transformed = session.transform(record.source)
