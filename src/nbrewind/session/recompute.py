@@ -12,7 +12,7 @@ import inspect
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from types import CellType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbrewind.errors import NBRewindError, NotStorable, RecomputeFailed
 from nbrewind.flow import code as codes
@@ -21,7 +21,7 @@ from nbrewind.model import Commit, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, from_symbol, reachable
 from nbrewind.session import modules, prepare
 from nbrewind.session.keep import left_out
-from nbrewind.session.memory import same
+from nbrewind.session.memory import Memory, same
 from nbrewind.session.recorder import key_of_trace
 
 if TYPE_CHECKING:
@@ -90,34 +90,12 @@ async def recompute(session: Session, root: Root) -> None:
     finally:
         memory.lock, memory.loading = lock, loading
         session.horizon = horizon
-        rebuilt_live, rebuilt_held = dict(memory.live), dict(memory.held)
+        rebuilt = _Rebuilt(dict(memory.live), dict(memory.held))
         memory.cell, session.running = cell, running
         memory.state = state
         memory.live, memory.held = live, held
-        now = memory.world.classes
-        torn = memory.drop_users(
-            {n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls}
-        )
-        there = {name for name in held if memory.is_live(name)} | inside.keys()
-        taken = _taken(state, there, inside.keys(), rebuilt_held)
-        torn |= memory.drop_users({name for name in taken if classes.pop(name, None) is not None})
-        for name in taken:
-            attributes.pop(name, None)  # it is what the cells ran again for
-            if name in rebuilt_live:
-                memory.live[name] = rebuilt_live[name]
-            memory.held[name] = state.names[name]
-        for name, held_now in rebuilt_held.items():
-            version = state.names.get(name)
-            if (
-                name.startswith("cls:")
-                and version is not None
-                and not version.links
-                and same(held_now, version)
-            ):
-                memory.held[name] = version
-        changed = {name for _, (_, record, _) in steps for name in record.delta.names if name in attributes}
-        _put_attributes(session, attributes, rebuilt_held)
-        _bring_again(session, changed)
+        torn = _adopt(memory, rebuilt, classes, made_before, attributes, inside.keys())
+        _put_attributes(session, attributes, rebuilt.held)
         for name, cls in classes.items():
             made = memory.world.classes[name]
             if made is not cls:
@@ -136,7 +114,9 @@ async def recompute(session: Session, root: Root) -> None:
             for key, value in ambient.items():
                 process.ambient.put(key, value)
         aside.close()
-    torn &= inside.keys()
+        _bring_again(
+            session, {n for _, (_, record, _) in steps for n in record.delta.names if n in attributes}
+        )
     if torn:
         raise RecomputeFailed(
             f"{root} cannot be restored inside of this cell: its cells made a class again, and {min(torn)}, "
@@ -145,6 +125,45 @@ async def recompute(session: Session, root: Root) -> None:
     for _, (_, record, _) in steps:
         if session.report is not None:
             session.report.recomputed.append(record.id)
+
+
+class _Rebuilt(NamedTuple):
+    """What was in memory after the last cell had run again, and at which versions."""
+
+    live: dict[Root, Any]
+    held: dict[Root, Version]
+
+
+def _adopt(
+    memory: Memory,
+    rebuilt: _Rebuilt,
+    classes: dict[Root, type],
+    made_before: Mapping[Root, type],
+    attributes: dict[Root, Any],
+    used: Collection[Root],
+) -> set[Root]:
+    """Take from what was rebuilt what the state wants; gives what a running cell has ``used`` of the rest.
+
+    ``classes`` and ``attributes`` lose those that do not have to be put back.
+    """
+    names = memory.state.names
+    now = memory.world.classes
+    torn = memory.drop_users(
+        {n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls}
+    )
+    there = {name for name in memory.held if memory.is_live(name)}.union(used)
+    taken = _taken(memory.state, there, used, rebuilt.held)
+    torn |= memory.drop_users({name for name in taken if classes.pop(name, None) is not None})
+    for name in taken:
+        attributes.pop(name, None)  # it is what the cells ran again for
+        if name in rebuilt.live:
+            memory.live[name] = rebuilt.live[name]
+        memory.held[name] = names[name]
+    for name, held in rebuilt.held.items():
+        version = names.get(name) if name.startswith("cls:") else None
+        if version is not None and not version.links and same(held, version):
+            memory.held[name] = version
+    return torn.intersection(used)
 
 
 _GONE = object()
