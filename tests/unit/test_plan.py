@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbrewind.model import AmbientValue, Delta, FileState, Record, State, Trace, Version, Whole
-from nbrewind.plan.algebra import apply_delta, component_of, reachable
+from nbrewind.plan.algebra import apply_delta, component_of, reachable, replaceable, whole_of
 from nbrewind.plan.match import choose, differences, holds
 
 
@@ -176,3 +176,32 @@ def test_garbage_of_one_history_may_be_in_use_in_another() -> None:
     assert root in apply_delta(used, delta, 1).names
     replaced = Delta(names={"C": Version("m", "m")}, deleted=(root,))
     assert root not in apply_delta(used, replaced, 1).names
+
+
+def test_a_replaced_value_is_needed_whole_with_the_results_that_share_it() -> None:
+    shared = {"_3": "a~_3", "b": "a~b"}
+    names = {
+        "a": Version("1", "one", links=shared),
+        "b": Version("2", "one", links={"a": "b~a"}),
+        "_3": Version("3", "one", links={"a": "_3~a"}),
+        "c": Version("4", "two"),
+    }
+    before = State(names=names, results=(3,))
+    assert whole_of(before, ["a", "absent"]) == {
+        "a": Whole("1", {"_-1": "a~_3", "b": "a~b"}),
+        "_-1": Whole("3", {"a": "_3~a"}),
+    }
+    trace = Trace(reads={"a": "1"}, whole=whole_of(state(a="1"), ["a"]))
+    assert holds(trace, state(a="1", b="2"), World())
+    assert differences(trace, linked(a="1", b="2"), World()) == ["name:a is shared differently"]
+
+
+def test_of_roots_that_share_all_are_replaced_or_none() -> None:
+    sharing = linked(a="1", b="2", c="3")
+    everything = {"a", "b", "c"}
+    assert replaceable(sharing, everything, set(), set()) == everything
+    assert replaceable(sharing, everything, {"a", "b"}, set()) == everything
+    assert replaceable(sharing, everything, {"a"}, {"a"}) == set()
+    assert replaceable(sharing, {"b", "c"}, {"a"}, set()) == set()
+    assert replaceable(sharing, everything, everything, set()) == set()
+    assert replaceable(state(a="1", b="2"), {"a", "b"}, {"a"}, {"a"}) == {"b"}

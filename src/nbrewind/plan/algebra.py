@@ -12,7 +12,7 @@ the state as ``_N`` with a number that no execution count reaches.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from nbrewind.model import Delta, Digest, Root, State, Version, Whole
@@ -116,6 +116,20 @@ def component_of(state: State, roots: Iterable[Root]) -> set[Root]:
         found.add(root)
         queue += state.names[root].links
     return found
+
+
+def replaceable(state: State, fit: Set[Root], live: Set[Root], used: Set[Root]) -> set[Root]:
+    """Of the roots that there are anew (``fit``) those to take: of roots that share, all or none (R1).
+
+    Those that are ``live`` already stay, but where one that shares with them is missing: then they give way,
+    unless a running cell has ``used`` them.
+    """
+    taken: set[Root] = set()
+    for root in fit - live:
+        there = component_of(state, [root]) & live
+        if there <= fit and there.isdisjoint(used):
+            taken |= {root, *there}
+    return taken
 
 
 def whole_of(state: State, roots: Iterable[Root]) -> dict[Root, Whole]:

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import inspect
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import CellType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from nbrewind.errors import NBRewindError, NotStorable, RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.digest import content_digest
 from nbrewind.model import Commit, Record, Root, State, Version
-from nbrewind.plan.algebra import apply_delta, component_of, from_symbol, reachable
+from nbrewind.plan.algebra import apply_delta, from_symbol, reachable, replaceable
 from nbrewind.session import modules, prepare
 from nbrewind.session.keep import left_out
 from nbrewind.session.memory import Memory, same
@@ -140,7 +140,7 @@ def _adopt(
     classes: dict[Root, type],
     made_before: Mapping[Root, type],
     attributes: dict[Root, Any],
-    used: Collection[Root],
+    used: Set[Root],
 ) -> set[Root]:
     """Take from what was rebuilt what the state wants; gives what a running cell has ``used`` of the rest.
 
@@ -151,8 +151,14 @@ def _adopt(
     torn = memory.drop_users(
         {n for n, cls in made_before.items() if n not in classes and now.get(n) is not cls}
     )
+    fit = {
+        name
+        for name, held in rebuilt.held.items()
+        # What has an image comes from there.
+        if (version := names.get(name)) is not None and not version.image and same(held, version)
+    }
     there = {name for name in memory.held if memory.is_live(name)}.union(used)
-    taken = _taken(memory.state, there, used, rebuilt.held)
+    taken = replaceable(memory.state, fit, there, used)
     torn |= memory.drop_users({name for name in taken if classes.pop(name, None) is not None})
     for name in taken:
         attributes.pop(name, None)  # it is what the cells ran again for
@@ -175,27 +181,6 @@ def _attribute(root: Root) -> Any:
         return modules.get_attribute(root)
     except LookupError:
         return _GONE
-
-
-def _taken(
-    state: State, live: Collection[Root], used: Collection[Root], rebuilt: Mapping[Root, Version]
-) -> set[Root]:
-    """Roots whose objects are taken from cells that ran again: of those that share objects, all or none (R1).
-
-    What has an image comes from there.  Those ``live`` give way to others that they share with, unless a
-    running cell has ``used`` them.
-    """
-    fit = {
-        root
-        for root, held in rebuilt.items()
-        if (version := state.names.get(root)) is not None and not version.image and same(held, version)
-    }
-    taken = set()
-    for root in fit - set(live):
-        there = {peer for peer in component_of(state, [root]) if peer in live}
-        if there <= fit and there.isdisjoint(used):
-            taken |= {root, *there}
-    return taken
 
 
 def _bring_again(session: Session, attributes: Iterable[Root]) -> None:
