@@ -352,7 +352,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
             )
     memory.state = after
     found = {*observed.versions, *observed.unchanged}
-    if "nondeterministic" not in record.flags:
+    if "nondeterministic" not in record.flags and ("static" in record.flags or "process" not in record.flags):
         # It counted as touching what its code may touch, and what runs code when it goes; now it was watched.
         held = memory.held
         still = {r for r, v in before.names.items() if r in held and same(held[r], v)}
