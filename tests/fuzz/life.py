@@ -124,7 +124,7 @@ def live(request: dict) -> None:
     try:
         found = asyncio.run(Life(request).run())
         Path(request["result"]).write_text(json.dumps(found), encoding="utf-8")
-    except BaseException:
+    except BaseException:  # the child of a fork ends here: whatever it was is told
         traceback.print_exc(file=sys.__stderr__)
     finally:
         sys.__stderr__.flush()

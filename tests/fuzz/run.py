@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzz import dense as close
+from fuzz.dense import notebook as dense_notebook
 from fuzz.kernels import Died, Nursery
 from fuzz.notebooks import Author, Chance, Fuzzed
 from fuzz.trial import Finding, Trial, Unfit
@@ -26,7 +26,7 @@ from fuzz.trial import Finding, Trial, Unfit
 def notebook(seed: int, number: int, *, dense: bool = False) -> Fuzzed:
     """The notebook of a number."""
     if dense:
-        return close.notebook(Chance(f"dense:{seed}:{number}"))
+        return dense_notebook(Chance(f"dense:{seed}:{number}"))
     return Author(Chance(f"{seed}:{number}")).write()
 
 

@@ -14,13 +14,15 @@ SEED = 7
 NOTEBOOKS = 40
 
 
-@pytest.mark.parametrize("first", range(0, NOTEBOOKS, 10))
-def test_fuzzed_notebooks_are_as_in_a_plain_run(first: int) -> None:
+@pytest.mark.parametrize(
+    ("dense", "first"), [*((False, first) for first in range(0, NOTEBOOKS, 10)), (True, 0)]
+)
+def test_fuzzed_notebooks_are_as_in_a_plain_run(dense: bool, first: int) -> None:
     nursery = Nursery()
     try:
         trial = Trial(nursery)
         for number in range(first, first + 10):
-            fuzzed = notebook(SEED, number)
+            fuzzed = notebook(SEED, number, dense=dense)
             finding = tried(trial, fuzzed)
             assert finding.wrong == [], fuzzed.text()
     finally:

@@ -187,7 +187,7 @@ class Kernel:
             await kernel._connect()
             if mode == "extension":
                 await kernel.execute("%load_ext nbrewind", silent=True, history=False)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no kernel behind
             await kernel.close()
             raise
         return kernel

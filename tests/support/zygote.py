@@ -64,7 +64,7 @@ def become(request: dict) -> None:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
-    except BaseException:
+    except BaseException:  # the child of a fork ends here: whatever it was is told
         import traceback
 
         traceback.print_exc()

@@ -67,9 +67,10 @@ def show(cells: Sequence[CellVerdict]) -> None:
 
 def exit_code(cells: Sequence[CellVerdict]) -> int:
     """0 where all is equal or close, else 6."""
+    from nbrewind.report.compare import texts
     from nbrewind.report.compare.notebooks import verdict_of
 
-    return DIFFERENT if verdict_of(cells) == "different" else OK
+    return DIFFERENT if verdict_of(cells) == texts.DIFFERENT else OK
 
 
 def _notebook(path: Path) -> NotebookNode:

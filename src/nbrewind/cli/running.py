@@ -10,6 +10,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbformat import NotebookNode
 
@@ -38,10 +39,12 @@ from nbrewind.kernel.client import RewindClient, RunResult
 from nbrewind.kernel.connection import RunOptions
 from nbrewind.kernel.notebook import check_writable, code_cells, find_cells, read_notebook, write_notebook
 from nbrewind.kernel.specs import Mode, check_notebook_kernel, check_run_kernel, kernel_name
-from nbrewind.report.compare.notebooks import CellVerdict, compare_notebooks, comparison_object
 from nbrewind.report.jsonview import failure_object, run_object
 from nbrewind.report.progress import RunProgress
 from nbrewind.report.words import summary_line
+
+if TYPE_CHECKING:
+    from nbrewind.report.compare.notebooks import CellVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,14 @@ def run(request: Request) -> int:
         written = _write(request, notebook, original)
     except NBRewindError as error:
         failure, written = error, None
-    compared = compare_notebooks(before, notebook) if before is not None else None
+    compared = _compare(before, notebook) if before is not None else None
     return _tell(request, result, written, failure, compared)
+
+
+def _compare(before: NotebookNode, after: NotebookNode) -> Sequence[CellVerdict]:
+    from nbrewind.report.compare.notebooks import compare_notebooks
+
+    return compare_notebooks(before, after)
 
 
 def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
@@ -186,6 +195,8 @@ def _tell(
     if request.as_json:
         content = run_object(str(request.notebook), result.status, result.reports)
         if compared is not None:
+            from nbrewind.report.compare.notebooks import comparison_object
+
             content["compared"] = comparison_object(compared)
         print_json(content)
     if failure is not None:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Set
 from types import CellType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbrewind.errors import NBRewindError, NotStorable, RecomputeFailed
+from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.flow import code as codes
-from nbrewind.flow.digest import content_digest
+from nbrewind.flow.ambient import digest_of
 from nbrewind.model import Commit, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, from_symbol, reachable, replaceable
 from nbrewind.session import modules, prepare
@@ -282,20 +282,13 @@ def _check_modules(session: Session, commit: Commit, record: Record, before: Sta
     for root in record.delta.names.keys() - before.names.keys():
         first = session.memory.attribute_baseline.get(root)
         with session.memory.own_work():
-            if first is None or _digest(_attribute(root)) == first:
+            if first is None or digest_of(_attribute(root)) == first:
                 continue
         raise RecomputeFailed(
             f"cell {commit.index} changes {root.removeprefix('attr:').replace(':', '.')} in place, "
             "which is not as it was when the cell ran first.",
             (commit.index,) if commit.index >= 0 else (),
         )
-
-
-def _digest(value: Any) -> str:
-    try:
-        return content_digest(value)
-    except NotStorable:
-        return ""
 
 
 async def _run_again(session: Session, commit: Commit, record: Record, before: State) -> None:

@@ -265,12 +265,11 @@ class Recorder:
         notes += observed.notes
         identities = dict(self.memory.world.identities)
         replaced = tuple(sorted(bound | deleted)) if identities else ()
-        trace = replace(trace, whole=observed.whole, identities=identities, replaced=replaced)
         delta = self._delta(
             running, observed, deleted, before, files, trace, flags, has_result, attributes, new_modules
         )
         given_up = whole_of(before, read & {*bound, *patched, *delta.deleted})
-        trace = replace(trace, whole=given_up | observed.whole)
+        trace = replace(trace, whole=given_up | observed.whole, identities=identities, replaced=replaced)
         again = [name for name in before.imports if name in running.imports]
         imports = tuple(dict.fromkeys([*again, *self._imported(running)]))
         sources = {}

@@ -276,14 +276,14 @@ def set_class(cls: type, state: dict[str, Any]) -> None:
         if not in_order and name in cls.__dict__ and name not in ("__doc__", "__module__", "__hash__"):
             type.__delattr__(cls, name)
         type.__setattr__(cls, name, value)
-    set_places(cls, state)
+    _set_places(cls, state)
     _in_order(cls, state.get("order", ()))
     cls.__qualname__ = state["qualname"]
     if state["abstract"] is not None:
         cls.__abstractmethods__ = frozenset(state["abstract"])  # type: ignore[attr-defined]
 
 
-def set_places(cls: type, state: dict[str, Any]) -> None:
+def _set_places(cls: type, state: dict[str, Any]) -> None:
     """What the compiler noted of a class, where this Python's compiler notes it too."""
     if sys.version_info >= (3, 13):
         for name, value in state.get("places", {}).items():
@@ -367,7 +367,7 @@ def set_enum(cls: type[enum.Enum], state: dict[str, Any]) -> None:
     for key, value in state["items"]:
         if key not in _NO_BODY:
             type.__setattr__(cls, key, value)
-    set_places(cls, state)
+    _set_places(cls, state)
     _in_order(cls, state["order"])
     for name, kept in state["members"]:
         mine = vars(cls[name])
