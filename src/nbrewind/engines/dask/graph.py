@@ -25,6 +25,8 @@ from nbrewind.tasks.walk import walked
 
 Fate = Literal["glue", "plain", "served", "run", "deferred", "data"]
 Key = Any
+End = tuple[Literal["finished", "error"], str]
+"""How a task ended; the text tells the error."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +64,8 @@ class Item:
     place: str = ""
     """What tells tasks of the notebook's own process from others: those may change what they are given."""
     sent: bool = False
+    end: End | None = None
+    """How it ended, where nobody may hold its future any more."""
 
     def pending(self) -> list[Item]:
         """Recorded items above this one whose result digest is not known yet."""

@@ -132,7 +132,7 @@ class Job:
         item.ident = f"{self._identity}-{self._count}"
         return Task(
             spec.key,
-            worker.Traced(spec.func, item.ident),
+            worker.Traced(spec.func, item.ident, item.recorded, bool(self.open)),
             *spec.args,
             _data_producer=spec.data_producer,
             **spec.kwargs,

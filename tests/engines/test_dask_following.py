@@ -1,0 +1,180 @@
+"""How results of Dask's tasks reach the log: in batches where they can, one by one where they must."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from nbrewind.engines.dask import following
+from nbrewind.engines.dask.following import Following
+from nbrewind.engines.dask.graph import Item
+from nbrewind.testing.notebook import Notebook
+
+Make = Callable[[], Notebook]
+
+
+def run(notebook: Notebook, cluster: str, functions: str, source: str, **options: Any) -> Any:
+    notebook.run(f"from dask.distributed import Client, wait\nclient = Client({cluster!r})")
+    notebook.run(textwrap.dedent(functions))
+    notebook.run(textwrap.dedent(source), **options)
+    return notebook.space.get("r")
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many results were asked for, by the notebook or for the log."""
+    counts: list[int] = []
+    original: Any = Client._gather
+
+    async def gather(client: Any, futures: Any, *args: Any) -> Any:
+        counts.append(len(futures))
+        return await original(client, futures, *args)
+
+    monkeypatch.setattr(Client, "_gather", gather)  # before the adapter takes hold of it
+    return counts
+
+
+@pytest.mark.parametrize(("size", "asked"), [(10, 0), (100_000, 3)])
+def test_small_results_come_with_the_reports(
+    fetched: list[int], notebooks: Make, cluster: str, size: int, asked: int
+) -> None:
+    functions = f"def make(x):\n    mark('make')\n    return str(x) * {size}"
+    source = "fs = client.map(make, range(3))\nd = len(wait(fs).done)"
+    run(notebooks(), cluster, functions, source)
+    assert sum(fetched) == asked
+    second = notebooks()
+    value = run(second, cluster, functions, source + "\nr = client.gather(fs)")
+    assert value == [str(x) * size for x in range(3)]
+    assert not second.executed()
+
+
+def test_inputs_and_results_in_one_batch(notebooks: Make, cluster: str) -> None:
+    functions = """
+    def one(x):
+        mark("one")
+        return x + 1
+    def two(x):
+        mark("two")
+        return 2 * x
+    """
+    source = "r = client.gather(client.map(two, client.map(one, range(50))))"
+    value = run(notebooks(), cluster, functions, source)
+    second = notebooks()
+    assert run(second, cluster, functions, source) == value == [2 * (x + 1) for x in range(50)]
+    assert not second.executed()
+    third = notebooks()
+    run(third, cluster, functions.replace("x + 1", "1 + x"), source)
+    assert third.executed() == {"one": 50}, "the keys of the second tasks rest on results that the log has"
+
+
+def test_the_trace_is_that_of_the_try_that_succeeded(notebooks: Make, cluster: str, tmp_path: Path) -> None:
+    functions = """
+    def read(folder):
+        first = not os.path.exists(os.path.join(folder, "tried"))
+        if first:
+            open(os.path.join(folder, "tried"), "a").close()
+            open(os.path.join(folder, "wrong.txt")).read()
+            raise OSError("not yet")
+        mark("read")
+        return open(os.path.join(folder, "right.txt")).read()
+    """
+    (tmp_path / "wrong.txt").write_text("wrong")
+    (tmp_path / "right.txt").write_text("right")
+    source = f"r = client.submit(read, {str(tmp_path)!r}, retries=2).result()"
+    assert run(notebooks(), cluster, functions, source) == "right"
+    (tmp_path / "wrong.txt").write_text("changed")
+    second = notebooks()
+    assert run(second, cluster, functions, source) == "right"
+    assert not second.executed()
+    (tmp_path / "right.txt").write_text("changed")
+    third = notebooks()
+    assert run(third, cluster, functions, source) == "changed"
+    assert third.executed() == {"read": 1}
+
+
+def test_a_task_that_was_never_called_sends_no_report(
+    notebooks: Make, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_REPORT_WAIT", 1000.0)
+    functions = "def fail(x):\n    raise ValueError(x)\ndef after(x):\n    return x"
+    source = "f = client.submit(after, client.submit(fail, 1))\nr = type(f.exception()).__name__"
+    first = notebooks()
+    assert run(first, cluster, functions, source) == "ValueError"
+    assert first.last.failed == 1, "the second one has no key: its input has no result"
+    assert not following_of(first)._followed
+
+
+def test_results_of_futures_that_were_let_go_at_once(notebooks: Make, cluster: str) -> None:
+    functions = "def make(x, n):\n    mark('make')\n    return str(x) * n"
+    source = "r = [len(client.submit(make, x, n).result()) for n in (1, 100_000) for x in range(8)]"
+    value = run(notebooks(), cluster, functions, source)
+    second = notebooks()
+    assert run(second, cluster, functions, source) == value
+    assert not second.executed()
+
+
+def test_futures_that_were_let_go_before_the_end_are_not_followed(notebooks: Make, cluster: str) -> None:
+    functions = "def wait_for(x):\n    time.sleep(3)\n    return x"
+    source = "fs = client.map(wait_for, range(20))\nn = len(fs)\ndel fs"
+    first = notebooks()
+    run(first, cluster, functions, source)
+    found = following_of(first)
+    assert found._expected == {}
+    assert found._followed == {}
+
+
+def following_of(notebook: Notebook) -> Following:
+    found: Following = notebook.space["client"].__dict__["_nbrewind_runtime"].following
+    return found
+
+
+class States:
+    """The part of a client that tells how tasks ended."""
+
+    def __init__(self) -> None:
+        self.futures: dict[str, Any] = {}
+
+
+def report(ident: str, value: bytes) -> dict[str, Any]:
+    return {"ident": ident, "failed": False, "value": value}
+
+
+def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker was lost right after the report: what another worker returns is what is delivered."""
+    written: list[Any] = []
+    monkeypatch.setattr(
+        following.record, "write_all", lambda context, finished, reports: written.extend(finished)
+    )
+
+    async def offload(call: Callable[..., Any], *args: Any) -> Any:
+        return call(*args)
+
+    async def both() -> None:
+        client, ended = States(), asyncio.Event()
+        state = SimpleNamespace(status="pending", wait=ended.wait)
+        client.futures["k"] = state
+        runtime: Any = SimpleNamespace(client=client, context=None, offload=offload)
+        found = Following(runtime)
+        monkeypatch.setattr(following, "Future", lambda key, client: None)
+        item = Item("k", ident="i", deep="d", base="d", recorded=True, fate="run")
+        job: Any = SimpleNamespace(open=set(), pins={}, held=[], done=lambda item: None)
+        found._hurry(+1)
+        found.start(job, [item])
+        found.arrived((0.0, {"reports": [report("i", b"I1\n.")]}))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert written == []
+        found.arrived((0.0, {"reports": [report("i", b"I2\n.")]}))
+        state.status = "finished"
+        ended.set()
+        await item.settled.wait()
+
+    asyncio.run(both())
+    assert [(item.key, value) for item, value, _, _ in written] == [("k", 2)]
