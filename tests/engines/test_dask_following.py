@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from nbrewind.engines.dask import following
+from nbrewind.engines.dask import following, job
 from nbrewind.engines.dask.following import Following
 from nbrewind.engines.dask.graph import Item
 from nbrewind.testing.notebook import Notebook
@@ -164,9 +164,9 @@ def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(monkeypatch: pyte
         found = Following(runtime)
         monkeypatch.setattr(following, "Future", lambda key, client: None)
         item = Item("k", ident="i", deep="d", base="d", recorded=True, fate="run")
-        job: Any = SimpleNamespace(open=set(), pins={}, held=[], done=lambda item: None)
+        graph: Any = SimpleNamespace(open=set(), pins={}, held=[], done=lambda item: None)
         found._hurry(+1)
-        found.start(job, [item])
+        found.start(graph, [item])
         found.arrived((0.0, {"reports": [report("i", b"I1\n.")]}))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -178,3 +178,42 @@ def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(monkeypatch: pyte
 
     asyncio.run(both())
     assert [(item.key, value) for item, value, _, _ in written] == [("k", 2)]
+
+
+def test_every_call_has_a_function_of_its_own(notebooks: Make, cluster: str) -> None:
+    """Functions travel as one pickle for all tasks, and share no state on a worker."""
+    functions = "N = 0\ndef count(x):\n    global N\n    N += 1\n    return N, __name__, count.__name__"
+    source = "r = client.gather(client.map(count, range(20)))"
+    assert set(run(notebooks(), cluster, functions, source)) == {(1, "__main__", "count")}
+
+
+def test_what_a_function_and_its_arguments_share_stays_one_object(notebooks: Make, cluster: str) -> None:
+    functions = "def g():\n    return 1\ndef same(x):\n    return x is g"
+    assert run(notebooks(), cluster, functions, "r = client.submit(same, g).result()") is True
+
+
+def test_functions_of_a_notebook_are_pickled_once_for_many_tasks(
+    notebooks: Make, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed: list[Any] = []
+    seal, wrapped = job.seal, job.Job._wrapped
+
+    def sealing(func: Any) -> bytes:
+        sealed.append(func)
+        return seal(func)
+
+    def wrapping(self: Any, item: Any, spec: Any) -> Any:
+        task = wrapped(self, item, spec)
+        sealed.append(task.func.func)
+        return task
+
+    monkeypatch.setattr(job, "seal", sealing)
+    monkeypatch.setattr(job.Job, "_wrapped", wrapping)
+    functions = "def plain(x):\n    return x\nL = []\ndef holds(x):\n    return len(L)"
+    first = notebooks()
+    run(first, cluster, functions, "r = client.gather(client.map(plain, range(3)))")
+    plain, holds = first.space["plain"], first.space["holds"]
+    assert sealed == [plain, None, None, None]
+    sealed.clear()
+    first.run("r = client.gather(client.map(holds, range(2)))")
+    assert sealed == [holds, holds], "tasks of a function that holds objects travel as they ever did"

@@ -27,7 +27,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-TOPIC = "nbrewind-tasks"
+TOPIC = "nbrewind-reports"
 MARK = "nbrewind-report"
 """Begins what a ``Returning`` gives: (mark, report, value)."""
 _WORDS = 1000
@@ -490,7 +490,7 @@ def _generator() -> random.Random:
 class _Wrapper:
     """What travels: the function, and how to make the wrapper again where nbrewind is unknown."""
 
-    def __init__(self, func: Callable[..., Any], *details: Any) -> None:
+    def __init__(self, func: Any, *details: Any) -> None:
         self.func = func
         self.details = details
         self.__name__ = getattr(func, "__name__", type(func).__name__)
@@ -572,34 +572,49 @@ class Traced(_Wrapper):
     """A task of Dask: its report goes to the client as an event, named by ``ident``."""
 
     def __init__(
-        self, func: Callable[..., Any], ident: str, give: bool = False, prompt: bool = False
+        self,
+        func: Callable[..., Any] | None,
+        ident: str,
+        give: bool = False,
+        prompt: bool = False,
+        sealed: bytes = b"",
+        name: str = "",
     ) -> None:
-        super().__init__(func, ident, give, prompt)
+        super().__init__(func, ident, give, prompt, sealed, name)
+        self.__name__ = name or self.__name__
         self.ident = ident
         self.give = give
         """Whether a small result goes with the report, so that the client need not ask for it."""
         self.prompt = prompt
         """Whether other tasks wait for the report."""
+        self.sealed = sealed
+        """The function, pickled and backwards, where it is not given itself.
+
+        The scheduler pickles each task by itself, and a function of the notebook travels by value: for tasks
+        of microseconds that is a good part of their cost.  Each call still has a function of its own.
+        Backwards, since Dask pickles a second time, and slowly, what has ``__main__`` in its pickle.
+        """
         if inspect.iscoroutinefunction(func):
             # distributed's own test for "run me on the event loop".
             self.__tornado_coroutine__ = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if inspect.iscoroutinefunction(self.func):
-            return self._wait(args, kwargs)
+        func: Any = pickle.loads(self.sealed[::-1]) if self.sealed else self.func
+        if inspect.iscoroutinefunction(func):
+            return self._wait(func, args, kwargs)
         watch = Watch()
         try:
-            value = self.func(*args, **kwargs)
+            value = func(*args, **kwargs)
         except BaseException:
             self._send(watch.end(), failed=True)
             raise
         self._send(watch.end(), value)
         return value
 
-    async def _wait(self, args: Any, kwargs: Any) -> Any:
+    async def _wait(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         watch = Watch()
         try:
-            value = await self.func(*args, **kwargs)
+            value = await func(*args, **kwargs)
         except BaseException:
             self._send(watch.end(), failed=True)
             raise

@@ -95,7 +95,7 @@ class Runtime:
             return
         cell = item.cell or self.context.cell
         cell.keys.setdefault(item.deep)
-        content = content_key(item)
+        content = content_key(item) if item.deps else item.deep
         if item.deep != content:
             item.deep_ticket = self.context.claim(item.deep, cell)
         if content is None:
