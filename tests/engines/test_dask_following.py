@@ -146,27 +146,42 @@ def report(ident: str, value: bytes) -> dict[str, Any]:
     return {"ident": ident, "failed": False, "value": value}
 
 
-def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its worker was lost right after the report: what another worker returns is what is delivered."""
-    written: list[Any] = []
-    monkeypatch.setattr(
-        following.record, "write_all", lambda context, finished, reports: written.extend(finished)
-    )
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What reached the log."""
+    found: list[Any] = []
+
+    def write_all(context: Any, finished: Any, reports: Any) -> None:
+        found.extend((item.key, value) for item, value, _, _ in finished)
+
+    monkeypatch.setattr(following.record, "write_all", write_all)
+    monkeypatch.setattr(following, "Future", lambda key, client: None)
+    return found
+
+
+def followed(client: States | None) -> tuple[Following, Item]:
+    """One task that was sent."""
 
     async def offload(call: Callable[..., Any], *args: Any) -> Any:
         return call(*args)
+
+    runtime: Any = SimpleNamespace(client=client, context=None, offload=offload)
+    found = Following(runtime)
+    found._hurry(+1)
+    item = Item("k", ident="i", deep="d", base="d", recorded=True, fate="run")
+    graph: Any = SimpleNamespace(open=set(), pins={}, held=[], done=lambda item: None)
+    found.start(graph, [item])
+    return found, item
+
+
+def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(written: list[Any]) -> None:
+    """Its worker was lost right after the report: what another worker returns is what is delivered."""
 
     async def both() -> None:
         client, ended = States(), asyncio.Event()
         state = SimpleNamespace(status="pending", wait=ended.wait)
         client.futures["k"] = state
-        runtime: Any = SimpleNamespace(client=client, context=None, offload=offload)
-        found = Following(runtime)
-        monkeypatch.setattr(following, "Future", lambda key, client: None)
-        item = Item("k", ident="i", deep="d", base="d", recorded=True, fate="run")
-        graph: Any = SimpleNamespace(open=set(), pins={}, held=[], done=lambda item: None)
-        found._hurry(+1)
-        found.start(graph, [item])
+        found, item = followed(client)
         found.arrived((0.0, {"reports": [report("i", b"I1\n.")]}))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -177,7 +192,24 @@ def test_a_run_that_the_scheduler_never_heard_of_is_not_logged(monkeypatch: pyte
         await item.settled.wait()
 
     asyncio.run(both())
-    assert [(item.key, value) for item, value, _, _ in written] == [("k", 2)]
+    assert written == [("k", 2)]
+
+
+@pytest.mark.parametrize("value", [b"not a pickle", b"I1\n."])
+def test_whatever_comes_nothing_waits_for_ever(written: list[Any], value: bytes) -> None:
+    """A value that cannot be loaded here, or a client that is gone."""
+
+    async def one() -> None:
+        client = States()
+        client.futures["k"] = SimpleNamespace(status="finished", wait=asyncio.Event().wait)
+        found, item = followed(client if value.startswith(b"not") else None)
+        if value.startswith(b"not"):
+            found.released(item, client.futures.pop("k"))
+        found.arrived((0.0, {"reports": [report("i", value)]}))
+        await asyncio.wait_for(item.settled.wait(), 30)
+
+    asyncio.run(one())
+    assert written == []
 
 
 def test_every_call_has_a_function_of_its_own(notebooks: Make, cluster: str) -> None:

@@ -119,3 +119,9 @@ def test_small_plain_results_travel_with_the_report(value: Any) -> None:
 )
 def test_others_do_not(value: Any) -> None:
     assert worker.pickled_small(value) is None
+
+
+def test_a_worker_has_one_outbox(made: Worker) -> None:
+    box = worker._outbox(made)
+    assert worker._outbox(made) is box
+    assert list(made.plugins.values()) == [box]

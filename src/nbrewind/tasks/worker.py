@@ -697,7 +697,11 @@ class Outbox:
 def _outbox(worker: Any) -> Outbox:
     name = f"_{NAME}"
     found: Outbox | None = worker.__dict__.get(name)
-    return found if found is not None else worker.__dict__.setdefault(name, Outbox(worker))
+    if found is None:
+        with _hooked:
+            found = worker.__dict__.get(name) or Outbox(worker)
+            worker.__dict__[name] = found
+    return found
 
 
 SMALL = 1024

@@ -130,21 +130,35 @@ class Following:
         for job, item, first in batch:
             # Where a worker was lost, another one runs the task again: the last run is what is delivered.
             report = self.reports.pop(item.ident, first)
-            sources = self._sources(item, taken, reports)
-            if sources is None or "value" not in report or (item.end or _end(self._state(item))) != _DONE:
+            found = self._complete(item, report, taken, reports)
+            if found is None:
                 self.reports[item.ident] = report
                 self._follow(job, item)
                 continue
             reports[item.ident] = report
             taken[item] = job
-            finished.append((item, pickle.loads(report["value"]), "", sources))
+            finished.append(found)
         try:
             await self._runtime.offload(record.write_all, self._runtime.context, finished, reports)
+        except Exception:  # tasks that cannot be logged run again; the user's futures are unharmed
+            log.warning("%d tasks were not logged.", len(finished), exc_info=True)
         finally:
             for item, job in taken.items():
                 item.settled.set()
                 job.pins.pop(item.key, None)
                 job.done(item)
+
+    def _complete(
+        self, item: Item, report: Report, taken: Mapping[Item, Job], reports: dict[str, Report]
+    ) -> record.Finished | None:
+        """What is to be logged of an item; None if that is not all known."""
+        if "value" not in report or (item.end or _end(self._state(item))) != _DONE:
+            return None
+        sources = self._sources(item, taken, reports)
+        try:
+            return None if sources is None else (item, pickle.loads(report["value"]), "", sources)
+        except Exception:  # noqa: BLE001 - told where the item is followed by itself
+            return None
 
     def _sources(
         self, item: Item, taken: Mapping[Item, Job], reports: dict[str, Report]
@@ -242,7 +256,7 @@ class Following:
 
     def _abandon(self, job: Job) -> None:
         """Nobody holds a result of this graph any more: let go of what is still to run."""
-        if job.alive():
+        if self._runtime.client is None or job.alive():
             return
         job.held.clear()
         for item, task in list(self._followed.items()):
