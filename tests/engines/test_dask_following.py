@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,7 +109,11 @@ def test_a_task_that_was_never_called_sends_no_report(
     first = notebooks()
     assert run(first, cluster, functions, source) == "ValueError"
     assert first.last.failed == 1, "the second one has no key: its input has no result"
-    assert not following_of(first)._followed
+    found = following_of(first)
+    until = time.monotonic() + 60
+    while found._followed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not found._followed, "nobody waits for reports that cannot come"
 
 
 def test_results_of_futures_that_were_let_go_at_once(notebooks: Make, cluster: str) -> None:
@@ -121,13 +126,15 @@ def test_results_of_futures_that_were_let_go_at_once(notebooks: Make, cluster: s
 
 
 def test_futures_that_were_let_go_before_the_end_are_not_followed(notebooks: Make, cluster: str) -> None:
-    functions = "def wait_for(x):\n    time.sleep(3)\n    return x"
+    functions = "def wait_for(x):\n    time.sleep(1)\n    return x"
     source = "fs = client.map(wait_for, range(20))\nn = len(fs)\ndel fs"
     first = notebooks()
     run(first, cluster, functions, source)
     found = following_of(first)
-    assert found._expected == {}
-    assert found._followed == {}
+    until = time.monotonic() + 60
+    while (found._expected or found._followed) and time.monotonic() < until:
+        time.sleep(0.01)  # on the client's loop
+    assert (found._expected, found._followed) == ({}, {})
 
 
 def following_of(notebook: Notebook) -> Following:
