@@ -21,6 +21,7 @@ from nbrewind.flow import classes, columns, lending, logs, rows
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
+from nbrewind.flow.still import own_dict
 
 _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
@@ -440,7 +441,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(type(obj))
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
-        walks.attributes(walk, getattr(obj, "__dict__", None))
+        walks.attributes(walk, own_dict(obj))
         _slots(walk, obj)
     writeable = bool(obj.flags.num & WRITEABLE)  # asking by name warns about what `broadcast_arrays` gave
     if obj is root and exporter is None and plain_root:
@@ -569,7 +570,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
     if foreign_base(cls):
         walk.visit(cls)
         if not walks.reduced(walk, obj):
-            walks.attributes(walk, getattr(obj, "__dict__", None))
+            walks.attributes(walk, own_dict(obj))
             _slots(walk, obj)
         return
     if not walk.number(obj):
@@ -599,7 +600,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         plain = base.__new__(base, obj)
         walk.keep.append(plain)
         walk.visit(plain)
-    walks.attributes(walk, getattr(obj, "__dict__", None))
+    walks.attributes(walk, own_dict(obj))
     _slots(walk, obj)
 
 

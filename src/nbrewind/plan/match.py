@@ -210,16 +210,14 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
 
 
 def unseen_ends(record: Record, state: State) -> list[str]:
-    """Values that the record replaces unseen, and that run code of the user when they go (R14)."""
+    """Values that the record replaces unseen, and whose end runs code of the user or can be seen (R14)."""
     if not rules.on("R14"):
         return []
     replaced = (root for root in (*record.delta.names, *record.delta.deleted) if ":" not in root)
     seen = record.trace.reads.keys() | record.trace.whole.keys()
-    return [
-        f"{label(root)} runs code when it goes"
-        for root in replaced
-        if root not in seen and not is_result(root) and root in state.names and state.names[root].finaliser
-    ]
+    unseen = [root for root in replaced if root not in seen and not is_result(root) and root in state.names]
+    ends = [f"{label(root)} runs code when it goes" for root in unseen if state.names[root].finaliser]
+    return ends + [f"a weak reference follows {label(root)}" for root in unseen if state.names[root].watched]
 
 
 def result_mark(state: State, name: str) -> str:

@@ -165,7 +165,7 @@ def forget_classes() -> None:
 
 def named_classes(names: frozenset[str], modules: set[str], values: Iterable[Any]) -> set[type]:
     """Importable classes that code may mean by ``names``: of these modules, and among these values."""
-    found = {value for value in values if isinstance(value, type)}
+    found = {value for value in values if issubclass(type(value), type)}
     for name in modules:
         held = vars(sys.modules[name]) if name in sys.modules else {}
         found |= {held[key] for key in names & held.keys() if isinstance(held[key], type)}

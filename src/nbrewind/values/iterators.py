@@ -22,8 +22,10 @@ _SILENT: dict[type, str] = {
     type(iter(deque())): "an iterator over a deque does not tell whether the deque has changed since",
     type(reversed(deque())): "an iterator over a deque does not tell whether the deque has changed since",
 }
+_FIXED = (tuple, str, bytes, range)
 KINDS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray)) | {
     _BACKWARDS,
+    reversed,
     type(iter(int, 0)),
     type(iter(array.array("b"))),
     *_SILENT,
@@ -43,7 +45,11 @@ def iterator(world: DumpWorld, obj: Any) -> Any:
         raise NotStorable(_SILENT[type(obj)])
     reduced = obj.__reduce__()
     if len(reduced) == 3 and isinstance(reduced[1][0], list | bytearray | array.array):
-        return make_positioned, (reduced[1][0], reduced[2], type(obj) is _BACKWARDS)
+        return make_positioned, (reduced[1][0], reduced[2], type(obj) in (_BACKWARDS, reversed))
+    if type(obj) is reversed and len(reduced) == 2:
+        return builders.make_ended, ("reversed",)
+    if type(obj) is reversed and type(reduced[1][0]) not in _FIXED:
+        raise NotStorable(f"reversed() of a {type(reduced[1][0]).__name__} cannot be set to where it is")
     over = reduced[1][0] if len(reduced) == 2 and reduced[0] is iter and len(reduced[1]) == 1 else None
     if over is None or len(over) > 0:
         return reduced
@@ -66,7 +72,9 @@ def make_positioned(over: Any, position: int, backwards: bool) -> Any:
     The position can be set only while there is something at it.
     """
     kind = next(one for one in (list, bytearray, array.array) if isinstance(over, one))
-    made: Any = list.__reversed__(over) if backwards else kind.__iter__(over)
+    made: Any = kind.__iter__(over)
+    if backwards:
+        made = list.__reversed__(over) if kind is list else reversed(over)
     length = kind.__len__(over)
     lacking = position + 1 - length
     if lacking > 0:
