@@ -402,4 +402,4 @@ def _reclass(old: type, new: type) -> None:
         type.__setattr__(one, "__bases__", tuple(_other(one.__bases__, old, new)))
     for obj in gc.get_referrers(old):
         if type(obj) is old:
-            (type if isinstance(obj, type) else object).__setattr__(obj, "__class__", new)
+            vars(object)["__class__"].__set__(obj, new)
