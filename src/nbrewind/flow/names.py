@@ -94,6 +94,9 @@ def reference(obj: Any) -> tuple[str, str] | None:
             return module_name, qualname
     except LookupError:
         pass  # it may stand there under another name
+    if module_name not in sys.modules:
+        package = _shown_by(obj, module_name, qualname)
+        return None if package is None else (package, qualname)
     other = _other_name(obj, module_name) if isinstance(obj, type | MethodType) else None
     return None if other is None else (module_name, other)
 
@@ -123,6 +126,16 @@ def _other_name(obj: type | MethodType, module_name: str) -> str | None:
         return None
     table = BASELINES.get(module_name) or vars(module)
     return next((name for name, value in list(table.items()) if value is obj), None)
+
+
+def _shown_by(obj: Any, module_name: str, name: str) -> str | None:
+    """The package that has what says it is of a module which nobody has imported yet (``numpy.recarray``)."""
+    while "." in module_name:
+        module_name = module_name.rpartition(".")[0]
+        package = sys.modules.get(module_name)
+        if package is not None and vars(package).get(name) is obj:
+            return module_name
+    return None
 
 
 def _search(obj: Any, name: str) -> str | None:

@@ -99,8 +99,13 @@ def row(world: DumpWorld, obj: Any) -> Any:
 
 
 def dtype(world: DumpWorld, obj: Any) -> Any:
-    """A dtype; one whose byte order was given looks another way than one that has the machine's."""
-    if obj.byteorder in "<>" and obj.isnative and obj.type is not sys.modules["numpy"].void:
+    """A dtype; of most there is one, and one whose byte order was given looks another way than that."""
+    numpy = sys.modules["numpy"]
+    if obj.isbuiltin == 1:
+        for name in (obj.str, obj.char):
+            if numpy.dtype(name) is obj:
+                return numpy.dtype, (name,)
+    if obj.byteorder in "<>" and obj.isnative and obj.type is not numpy.void:
         return builders.ordered_dtype, (obj.newbyteorder("="), obj.byteorder)
     return NotImplemented
 
