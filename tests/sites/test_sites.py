@@ -26,8 +26,13 @@ pytestmark = [
     ),
 ]
 
-EDITS = {"mapreduce": ("months.round(3)", "months.round(2)"), "convolution": None}
-"""Example -> an edit of a cell that needs no engine."""
+EDITS = {
+    "mapreduce": ("months.round(3)", "months.round(2)"),
+    "convolution": ("vmax=2)", "vmax=3)"),
+    "climate_trend": ("ascending=False).head(5)", "ascending=False).head(3)"),
+    "rag_bm25": ("{text[:160]}", "{text[:120]}"),
+}
+"""Every example -> an edit of a cell that needs no engine, and that nothing else depends on."""
 
 ELSEWHERE = ("--engine", "none", "--env", "any")
 """No engine is installed there, and NumPy and pandas are the newest, not those of the first site."""
@@ -38,6 +43,7 @@ def site() -> Iterator[Site]:
     """The other site, with an empty home."""
     found = Site.make(REPOSITORY / ".site-trixie")
     found.refresh()
+    found.engine(there=False)
     for path in found.home.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     yield found
@@ -72,29 +78,44 @@ def executed(content: dict[str, Any]) -> list[int]:
     return [cell["index"] for cell in content["cells"] if cell["action"] not in {"restored", "skipped"}]
 
 
+def edit(notebook: Path, before: str, after: str) -> None:
+    """Replace one text, which must occur once."""
+    content = notebook.read_text()
+    assert content.count(before) == 1, before
+    notebook.write_text(content.replace(before, after))
+
+
+def packed_here(folder: Path, name: str, site: Site) -> Path:
+    """An example audited and packed at the first site with its engine; the package is at both."""
+    notebook = folder / f"{name}.ipynb"
+    shutil.copy(REPOSITORY / "examples" / notebook.name, notebook)
+    assert here("audit", notebook.name, folder=folder)["status"] == "ok"
+    here("pack", notebook.name, "-o", f"{name}.zip", folder=folder)
+    shutil.copy(folder / f"{name}.zip", site.home)
+    return notebook
+
+
+def test_every_example_is_here() -> None:
+    assert {path.stem for path in (REPOSITORY / "examples").glob("*.ipynb")} == set(EDITS)
+
+
 @pytest.mark.parametrize("name", EDITS)
 def test_there_and_back(site: Site, tmp_path: Path, name: str) -> None:
-    # at the first site
-    notebook = tmp_path / f"{name}.ipynb"
-    shutil.copy(REPOSITORY / "examples" / notebook.name, notebook)
-    assert here("audit", notebook.name, folder=tmp_path)["status"] == "ok"
-    here("pack", notebook.name, "-o", f"{name}.zip", folder=tmp_path)
+    notebook = packed_here(tmp_path, name, site)
 
-    # at the second one
-    shutil.copy(tmp_path / f"{name}.zip", site.home)
-    assert site.enter("python3", "-c", "import dask", check=False).returncode, "there is no engine"
+    # at the second site, which has no engine: nothing runs, and all is as it was recorded
+    assert not any(site.has(engine) for engine in ("dask", "distributed", "parsl"))
     assert site.nbrewind("verify", f"{name}.zip")["sound"]
     repeated = site.nbrewind("repeat", f"{name}.zip", "--trust", *ELSEWHERE)
     assert repeated["status"] == "ok" and executed(repeated) == [], repeated["cells"]
     there = site.home / f"{name}-repeat"
     assert outputs(there / notebook.name) == outputs(notebook)
-    edit = EDITS[name]
-    if edit is not None:
-        content = (there / notebook.name).read_text()
-        assert edit[0] in content
-        (there / notebook.name).write_text(content.replace(*edit))
-        changed = site.nbrewind("repeat", notebook.name, *ELSEWHERE, folder=f"{HOME}/{there.name}")
-        assert changed["status"] == "ok" and len(executed(changed)) == 1, changed["cells"]
+
+    # one edit there runs one cell
+    edit(there / notebook.name, *EDITS[name])
+    changed = site.nbrewind("repeat", notebook.name, *ELSEWHERE, folder=f"{HOME}/{there.name}")
+    assert changed["status"] == "ok" and len(executed(changed)) == 1, changed["cells"]
+    assert outputs(there / notebook.name) != outputs(notebook)
     site.nbrewind("pack", notebook.name, "-o", f"../{name}-back.zip", folder=f"{HOME}/{there.name}")
 
     # and at the first again
@@ -103,3 +124,30 @@ def test_there_and_back(site: Site, tmp_path: Path, name: str) -> None:
     assert back["status"] == "ok" and executed(back) == [], back["cells"]
     assert outputs(tmp_path / "back" / notebook.name) == outputs(there / notebook.name)
     assert USER not in str(tmp_path)
+
+
+def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
+    """An edit that needs tasks, recorded on a cluster: the second site has Dask's threads and no cluster."""
+    name, smaller = "mapreduce", ("HOT = 27.0", "HOT = 26.0")
+    notebook = packed_here(tmp_path, name, site)
+    site.engine(there=True)
+    assert site.has("dask") and not site.has("distributed")
+    into = f"{name}-threads"
+    opened = site.nbrewind("unpack", f"{name}.zip", "--trust", "-o", into)
+    there = site.home / into / notebook.name
+    assert opened["missing"] == []
+    edit(there, *smaller)
+    changed = site.nbrewind("repeat", notebook.name, *ELSEWHERE, folder=f"{HOME}/{into}")
+    assert changed["status"] == "ok" and len(executed(changed)) == 4, changed["cells"]
+    assert sum(cell["tasks"]["run"] for cell in changed["cells"]) == 95
+    site.nbrewind("pack", notebook.name, "-o", f"../{into}.zip", folder=f"{HOME}/{into}")
+
+    # what the other engine gave is what a plain edit at the first site gives, and is taken there
+    edit(notebook, *smaller)
+    assert here("repeat", notebook.name, folder=tmp_path)["status"] == "ok"
+    shutil.copy(site.home / f"{into}.zip", tmp_path)
+    back = here("repeat", f"{into}.zip", "--trust", *ELSEWHERE, "--into", "back", folder=tmp_path)
+    assert back["status"] == "ok" and executed(back) == [], back["cells"]
+    result = Path("results/mapreduce.json")
+    assert (tmp_path / "back" / result).read_bytes() == (tmp_path / result).read_bytes()
+    assert json.loads((tmp_path / result).read_text())["hot"] == 26.0

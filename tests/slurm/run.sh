@@ -8,8 +8,9 @@ skip() { echo "skipped: $1" >&2; exit 0; }
 [ "$(id -u)" = 0 ] || skip "a Slurm of one's own needs root."
 if ! command -v slurmctld >/dev/null || ! command -v slurmd >/dev/null || ! command -v munged >/dev/null; then
     command -v apt-get >/dev/null || skip "Slurm is not installed, and there is no apt to install it with."
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
-        --no-install-recommends slurm-wlm munge; } >/dev/null || skip "apt cannot install slurm-wlm and munge."
+    { timeout 300 apt-get -qq update && DEBIAN_FRONTEND=noninteractive timeout 900 apt-get -qq \
+        -o DPkg::Lock::Timeout=300 install -y --no-install-recommends slurm-wlm munge; } >/dev/null \
+        || skip "apt cannot install slurm-wlm and munge."
 fi
 
 folder=$(mktemp -d)
@@ -17,4 +18,5 @@ trap '"$here/cluster.sh" stop "$folder" && rm -rf "$folder"' EXIT
 SLURM_CONF=$("$here/cluster.sh" start "$folder")
 export SLURM_CONF
 cd "$here/../.."
-"$python" -m pytest -p no:cacheprovider -m engines tests/slurm "$@"
+# Time that is up ends the tests here, so that Slurm is stopped as ever.
+timeout --kill-after=30 "${SLURM_SECONDS:-2400}" "$python" -m pytest -p no:cacheprovider -m engines tests/slurm "$@"
