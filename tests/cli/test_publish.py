@@ -32,7 +32,7 @@ def consoles(text: str) -> list[tuple[str, list[str]]]:
 
 def shape(line: str) -> str:
     """A line without what differs between two runs: times, digests and blanks.  Counts stay."""
-    line = re.sub(r"\d+(\.\d+)?( ms| s)\b", "TIME", line)
+    line = re.sub(r"\d+(\.\d+)?( ms| s| min| h)\b", "TIME", line)
     line = re.sub(r"sha256 \w+|\d+ objects \([^)]*\)", "CONTENT", line)
     return " ".join(line.split())
 
