@@ -87,8 +87,10 @@ test-engines: $(ENGINES_ENV)/.done
 
 SLURM_ARGS ?=
 
-test-slurm: $(ENGINES_ENV)/.done
-	tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS)
+test-slurm: check-python
+	@! tests/slurm/run.sh check || { \
+	    $(MAKE) --no-print-directory $(ENGINES_ENV)/.done && \
+	    tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS); }
 
 bench-tasks: $(ENGINES_ENV)/.done
 	$(ENGINES_ENV)/bin/python -m benchmarks.tasks
