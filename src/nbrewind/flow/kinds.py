@@ -13,6 +13,7 @@ import logging
 import sys
 import weakref
 from collections import OrderedDict
+from pathlib import PurePath
 from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,7 +26,7 @@ from nbrewind.flow.still import own_dict
 
 _HEAP = 1 << 9
 _IMMUTABLE_MODULES = frozenset(
-    {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"}
+    {"datetime", "decimal", "fractions", "uuid", "zoneinfo", "re", "_decimal"}
 )
 _MUTABLE = frozenset({"decimal.Context", "re.Scanner"})
 """Types of these modules that can be changed all the same."""
@@ -111,6 +112,8 @@ def special(cls: type) -> walks.Handler | None:
     immutable = _module(cls) in _IMMUTABLE_MODULES and name not in _MUTABLE
     if name in _IMMUTABLE or immutable or name.startswith("numpy.dtypes."):
         return _by_value
+    if _module(cls) in ("pathlib", "pathlib._local") and issubclass(cls, PurePath):
+        return _path
     if cls.__name__ in _OPAQUE and _module(cls) in _OPAQUE_MODULES:
         return _opaque(_OPAQUE[cls.__name__])
     if issubclass(cls, weakref.ReferenceType):
@@ -227,6 +230,12 @@ def _generator(walk: walks.Walk, obj: Any) -> None:
     else:
         walk.text(b"@", ":".join(place))
         walk.module_dep(place[0])
+
+
+def _path(walk: walks.Walk, obj: Any) -> None:
+    """A path by its text: the module of its class and what it is pickled by change with Python's version."""
+    walk.text(b"I", f"pathlib.{type(obj).__name__}")
+    walk.text(b"s", str(obj))
 
 
 def _by_value(walk: walks.Walk, obj: Any) -> None:

@@ -91,7 +91,7 @@ def reference(obj: Any) -> tuple[str, str] | None:
             return None
     try:
         if lookup(module_name, qualname) is obj:
-            return module_name, qualname
+            return _in_public(obj, module_name, qualname), qualname
     except LookupError:
         pass  # it may stand there under another name
     if module_name not in sys.modules:
@@ -126,6 +126,17 @@ def _other_name(obj: type | MethodType, module_name: str) -> str | None:
         return None
     table = BASELINES.get(module_name) or vars(module)
     return next((name for name, value in list(table.items()) if value is obj), None)
+
+
+def _in_public(obj: Any, module_name: str, name: str) -> str:
+    """The module of the standard library that shows what a private part of it keeps (``pathlib._local``).
+
+    Which parts there are changes with Python's version (R13).
+    """
+    package, _, part = module_name.rpartition(".")
+    if part[:1] == "_" and package in sys.stdlib_module_names and package in sys.modules:
+        return package if vars(sys.modules[package]).get(name) is obj else module_name
+    return module_name
 
 
 def _shown_by(obj: Any, module_name: str, name: str) -> str | None:
