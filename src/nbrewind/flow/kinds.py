@@ -25,9 +25,7 @@ from nbrewind.flow.names import is_local_module, is_own_class, reference, shared
 from nbrewind.flow.still import own_dict
 
 _HEAP = 1 << 9
-_IMMUTABLE_MODULES = frozenset(
-    {"datetime", "decimal", "fractions", "uuid", "zoneinfo", "re", "_decimal"}
-)
+_IMMUTABLE_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "zoneinfo", "re", "_decimal"})
 _MUTABLE = frozenset({"decimal.Context", "re.Scanner"})
 """Types of these modules that can be changed all the same."""
 _IMMUTABLE = frozenset(

@@ -192,7 +192,7 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
                 if result_mark(state, name) != mark:
                     yield f"name:{name} is another result"
             elif name in state.names or (builtin in state.names and builtin not in trace.reads):
-                yield f"name:{name} is now defined"
+                yield f"{label(name)} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names changed"
     if rules.on("R1"):
@@ -330,7 +330,7 @@ def label(root: Root) -> str:
         return f"module:{rest}"
     if kind == "attr":
         return f"module attribute:{rest.replace(':', '.')}"
-    return f"package:{rest}"
+    return f"package:{rest}" if kind == "lib" else root
 
 
 class Choice(NamedTuple):

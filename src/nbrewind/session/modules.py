@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import importlib.util
 import operator
 import os
 import sys
@@ -254,6 +255,12 @@ def _owner(root: str) -> tuple[Any, str]:
     qualname, _, name = path.rpartition(".")
     loaded = sys.modules.get(module) or importlib.import_module(module)
     return (lookup(module, qualname) if qualname else loaded), name
+
+
+def is_there(root: str) -> bool:
+    """Whether the package of an attribute root is loaded or installed."""
+    package = root[5:].partition(":")[0].partition(".")[0]
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def put_attribute(root: str, value: Any) -> None:
