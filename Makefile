@@ -5,6 +5,7 @@
 #   make test-browser              the report page in headless Chromium, with axe
 #   make test-taskvine             the real TaskVine, in a second Debian (root and mmdebstrap; else it says why not)
 #   make public                    notebooks of public projects, against plain runs
+#   make test-crate                outside validators of RO-Crate over a package (else says why not)
 #   make test-sites                a package at a second site: another Debian in a folder; needs root and mmdebstrap
 #   make test-engines              real engines for minutes: all conformance cases, managers and workers killed
 #   make test-slurm                Dask and Parsl on a real Slurm of two nodes on loopback (root and apt; else says why not)
@@ -27,7 +28,7 @@ USABLE := $(if $(INTERPRETER),$(shell $(INTERPRETER) -c 'import sys, venv, ensur
 DEMO_ENV := .venv-demo-$(VERSION)
 TEST_ENV := .venv-test-$(VERSION)
 
-.PHONY: help demo test test-long test-faults test-engines test-slurm test-taskvine bench-tasks test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
+.PHONY: help demo test test-long test-faults test-crate test-sites test-engines test-slurm test-taskvine bench-tasks fuzz-packages test-browser test-slow fuzz public lint bench bench-peers bench-compare clean check-python
 
 help:
 	@echo "make demo | test | test-long | test-faults | test-engines | test-slurm | test-taskvine | test-browser | test-sites | test-crate | test-slow | fuzz | fuzz-packages | public | lint | bench | bench-peers | bench-compare | clean   [PYTHON=python3.12]"
@@ -66,16 +67,8 @@ test-slow: $(TEST_ENV)/.done
 test-sites: $(TEST_ENV)/.done
 	NBREWIND_SITES=1 $(TEST_ENV)/bin/python -m pytest tests/sites $(PYTEST_ARGS)
 
-# The validators bring half of the semantic web along: an environment of their own.
-CRATE_ENV := .venv-crate-$(VERSION)
-
-$(CRATE_ENV)/.done: pyproject.toml | check-python
-	$(INTERPRETER) -m venv --clear $(CRATE_ENV)
-	$(CRATE_ENV)/bin/python -m pip install --quiet --disable-pip-version-check roc-validator runcrate
-	@touch $@
-
-test-crate: $(TEST_ENV)/.done $(CRATE_ENV)/.done
-	NBREWIND_CRATE_PYTHON=$(CURDIR)/$(CRATE_ENV)/bin/python $(TEST_ENV)/bin/python -m pytest tests/crate $(PYTEST_ARGS)
+test-crate: $(TEST_ENV)/.done
+	tests/crate/run.sh $(TEST_ENV)/bin/python .venv-crate-$(VERSION) $(PYTEST_ARGS)
 
 fuzz-packages: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m tests.package.fuzz --seconds 300
@@ -94,8 +87,10 @@ test-engines: $(ENGINES_ENV)/.done
 
 SLURM_ARGS ?=
 
-test-slurm: $(ENGINES_ENV)/.done
-	tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS)
+test-slurm: check-python
+	@! tests/slurm/run.sh check || { \
+	    $(MAKE) --no-print-directory $(ENGINES_ENV)/.done && \
+	    tests/slurm/run.sh $(ENGINES_ENV)/bin/python $(SLURM_ARGS); }
 
 bench-tasks: $(ENGINES_ENV)/.done
 	$(ENGINES_ENV)/bin/python -m benchmarks.tasks
@@ -175,5 +170,5 @@ bench-compare: $(TEST_ENV)/.done
 	$(TEST_ENV)/bin/python -m benchmarks.page
 
 clean:
-	rm -rf .node-browser .venv-demo-* .venv-engines-* .venv-test-* .venv-public-* .venv-bench-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .node-browser .site-* .taskvine-root .venv-crate-* .venv-demo-* .venv-engines-* .venv-test-* .venv-public-* .venv-bench-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -41,6 +41,8 @@ class Version:
     """Records that made and touched the value since it was last stored whole (R5)."""
     finaliser: bool = False
     """Whether dropping the value runs code of the user (R14)."""
+    watched: bool = False
+    """Whether a weak reference that another name leads to tells when the value goes (R14)."""
     summary: str = ""
     """Type and shape for viewers that must not load the value."""
 

@@ -72,7 +72,9 @@ def _tell(found: dict[str, list[object]]) -> int:
     for figure in found["figures"]:
         assert isinstance(figure, dict)
         times = {name: f"{value / 1000:.2f} s" for name, value in figure["milliseconds"].items()}
-        print(f"{figure['page']}: loaded in {times.pop('load')} (budget {BUDGET} s); {times}")
+        print(
+            f"{figure['page']}: loaded in {times.pop('load')} (budget {BUDGET} s), CPU {times.pop('cpu')}; {times}"
+        )
     for failure in found["failures"]:
         print(f"FAILED {failure}")
     print("the page is sound" if not found["failures"] else f"{len(found['failures'])} failures")

@@ -147,7 +147,10 @@ class Life:
         config = Config()
         config.HistoryManager.enabled = False
         profile = ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
+        # As ipykernel's application does it: IPython makes a module, with the names that every module has.
+        namespace = {} if self.mode in ("audit", "repeat") else {"user_ns": None}
         self.kernel = kernel_class(self.mode)(
+            **namespace,
             config=config,
             session=session,
             iopub_socket=Sink(),

@@ -148,12 +148,15 @@ def main() -> int:
     numbers = options.only or range(options.first, options.first + options.examples)
     auditor = "extension" if options.extension else "audit"
     counts: Counter[str] = Counter()
-    began = time.monotonic()
+    began, done = time.monotonic(), 0
     with multiprocessing.get_context("spawn").Pool(options.jobs, begin, (auditor,)) as pool:
         tasks = [(options.seed, number, options.dense, options.shrink) for number in numbers]
         for number, finding, text in pool.imap_unordered(one, tasks):
             counts += finding.counts
             counts["wrong"] += bool(finding.wrong)
+            done += 1
+            if not done % 50:
+                print(f"{done} of {len(tasks)}, {counts['wrong']} wrong", file=sys.stderr, flush=True)
             if finding.wrong:
                 print(
                     f"== {options.seed}:{number}",

@@ -42,5 +42,6 @@ def test_pack_refuses_and_says_where(nbrewind: Command, folder: Path) -> None:
     assert not (folder / "paper").exists()
     notebook = next(folder.glob(".paper-*")) / "x.ipynb"
     refused = nbrewind("pack", notebook, "-o", "paper.zip")
+    assert "nbrewind:never" in refused.err
     assert refused.code == 5 and TOKEN not in refused.err and not (folder / "paper.zip").exists()
     assert nbrewind("pack", notebook, "-o", "paper.zip", "--allow-secrets").code == 0

@@ -61,3 +61,38 @@ def test_a_signature_is_of_one_package_only(
     for trust in ([], ["--trust"]):
         refused = nbrewind("repeat", other, *trust)
         assert refused.code == 5 and not (folder / "other-repeat").exists()
+
+
+def test_a_signature_that_nobody_knows_is_no_worse_than_none(
+    nbrewind: Command, folder: Path, key: Path, signers: Path
+) -> None:
+    package = make_package(folder / "paper")
+    assert nbrewind("sign", package, "--key", key).code == 0
+    signers.unlink()
+    opened = nbrewind("unpack", package, "-o", "a", "--json")
+    assert opened.code == 0 and opened.json["store"] is None and "no list of keys" in opened.err
+    refused = nbrewind("repeat", package)
+    assert refused.code == 5 and "--trust" in refused.err and "no list of keys" in refused.err
+
+
+def test_without_ssh_keygen_a_signature_is_told_of_and_counts_for_nothing(
+    nbrewind: Command, folder: Path, key: Path, signers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = make_package(folder / "paper")
+    assert nbrewind("sign", package, "--key", key).code == 0
+    monkeypatch.setenv("PATH", str(folder))
+    told = nbrewind("verify", package)
+    assert told.code == 0 and "no ssh-keygen" in told.out
+    assert nbrewind("repeat", package).code == 5
+    opened = nbrewind("unpack", package, "--trust", "-o", "b", "--json")
+    assert opened.json["store"] and "no ssh-keygen" in opened.err
+
+
+def test_signing_gives_the_line_that_makes_readers_trust_it(
+    nbrewind: Command, folder: Path, key: Path, signers: Path
+) -> None:
+    package = make_package(folder / "paper")
+    line = nbrewind("sign", package, "--key", key).out.splitlines()[-1]
+    assert line.split()[1:] == key.with_suffix(".pub").read_text().split()[:2]
+    signers.write_text(line.replace("NAME", "ann") + "\n")
+    assert nbrewind("verify", package, "--json").json["signer"] == "ann"

@@ -65,3 +65,12 @@ def test_pip_is_not_restored_in_silence(lab: Lab) -> None:
 def test_without_r13_another_package_goes_unseen(lab: Lab) -> None:
     assert upgraded(lab, "2.0.0", "compatible").problems(execute=[0]) == []
     assert upgraded(lab, "2.0.0", "compatible", without="R13").problems(execute=[0])
+
+
+def test_what_a_package_holds_that_is_not_installed_here_stops_no_cell_of_others(lab: Lab) -> None:
+    """An engine keeps what was started as an attribute: a site without it repeats all that does not use it."""
+    notebook = Notebook(["import fakepkg\nfakepkg.kernel={'started': [1]}", "a=[3]", "b=len(a)"])
+    lab.audit(notebook, env=install(lab, "1.2.3"))
+    cells = [("c0", notebook.cells[0]), ("c1", notebook.cells[1]), ("c2", "b=len(a)+1")]
+    result = lab.run("repeat", cells, options={"env": "any"}, expect=["b==2"], describe=False)
+    assert [(run.status, run.skipped) for run in result.runs] == [("ok", True), ("ok", True), ("ok", False)]

@@ -20,6 +20,8 @@ PYTHON = "3.13"
 PACKAGES = "python3,python3-venv,ca-certificates"
 LIBRARIES = ("numpy", "pandas", "pyarrow", "matplotlib", "tqdm")
 """What the examples import, but for the engine; pandas stores text with pyarrow where it is installed."""
+ENGINE = "dask"
+"""Dask without its clusters: an engine that can be put there later, and is another than the first site's."""
 
 
 class Site:
@@ -33,7 +35,8 @@ class Site:
     def make(cls, folder: Path) -> Site:
         """Make the site, or take it as it is if it was made before."""
         site = cls(folder / "root")
-        if (folder / ".done").exists():
+        done, holds = folder / ".done", " ".join((PACKAGES, *LIBRARIES, ENGINE))
+        if done.exists() and done.read_text() == holds:
             return site
         shutil.rmtree(site.root, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ class Site:
         if site.enter("id", USER, user="root", check=False).returncode:
             site.enter("useradd", "-m", "-d", HOME, USER, user="root")
         site.install()
-        (folder / ".done").touch()
+        done.write_text(holds)
         return site
 
     def install(self) -> None:
@@ -58,7 +61,7 @@ class Site:
         ours = str(next(wheels.glob("nbrewind-*.whl")))
         run(
             *(*pip, "download", "-d", str(wheels), "--only-binary=:all:", "--python-version", PYTHON, ours),
-            *LIBRARIES,
+            *(*LIBRARIES, ENGINE),
         )
         self.enter("python3", "-m", "venv", "--clear", "/opt/nbrewind", user="root")
         self.enter(
@@ -66,6 +69,15 @@ class Site:
             *("nbrewind", *LIBRARIES),
             user="root",
         )
+
+    def engine(self, *, there: bool) -> None:
+        """Put the engine there, or take it away."""
+        ways = ("install", "--no-index", "--find-links", "/opt/wheels") if there else ("uninstall", "-y")
+        self.enter("/opt/nbrewind/bin/pip", "-q", *ways, ENGINE, user="root")
+
+    def has(self, module: str) -> bool:
+        """Whether nbrewind's Python there has a module."""
+        return not self.enter("/opt/nbrewind/bin/python", "-c", f"import {module}", check=False).returncode
 
     def refresh(self) -> None:
         """The present nbrewind in a site that was made before."""

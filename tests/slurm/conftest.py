@@ -39,6 +39,7 @@ class SlurmSite(Site):
     def executed(self, verb: str) -> set[str]:
         """Run the notebook; the cells that were executed."""
         cells = self.command(verb, "-o", str(self.folder.parent / "out.ipynb"))["cells"]
+        print({cell["cell_id"]: cell["reason"] for cell in cells})  # pytest shows it where something fails
         return {cell["cell_id"] for cell in cells if cell["action"] != "restored"}
 
     def call(self, verb: str) -> list[str]:

@@ -14,7 +14,8 @@ import json
 import re
 import sys
 import types
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, defaultdict
 
 SKIP_NAMES = re.compile(
     r"(_+|_\d+|_i+|_i\d+|_ih|_oh|_dh|_exit_code|In|Out|exit|quit|get_ipython|open|__\w+__)\Z"
@@ -54,6 +55,9 @@ class Walk:
             return ["tuple"] + [self.value(x) for x in obj]
         if kind is frozenset:
             return ["frozenset"] + self.unordered(obj)
+        if kind in (weakref.ProxyType, weakref.CallableProxyType):
+            # Whatever is asked of one is asked of what it stands for, which may be gone.
+            return ["proxy", self.value(proxied(obj))]
         named = self.importable(obj)
         if named is not None:
             return named
@@ -361,7 +365,8 @@ class Walk:
         content = self.builtin_content(obj)
         if own or content is not None:
             head += [content, self.pairs(attributes(obj)), self.slots(obj)]
-            factory = getattr(obj, "default_factory", None)
+            # Asked of the object, the author's `__getattr__` might run, and raise what it likes.
+            factory = obj.default_factory if isinstance(obj, defaultdict) else None
             return head if factory is None else head + [self.value(factory)]
         if kind.__module__.split(".")[0] in (
             "threading",
@@ -418,8 +423,10 @@ class Walk:
             for name in (names,) if isinstance(names, str) else names:
                 if name in ("__dict__", "__weakref__"):
                     continue
+                hidden = name.startswith("__") and not name.endswith("__")
+                member = kind.__dict__.get(f"_{kind.__name__.lstrip('_')}{name}" if hidden else name)
                 try:
-                    found.append([name, self.value(getattr(obj, name))])
+                    found.append([name, self.value(type(member).__get__(member, obj, kind))])
                 except AttributeError:
                     found.append([name])
         return found
@@ -449,6 +456,13 @@ def attributes(obj):
         return object.__getattribute__(obj, "__dict__")
     except AttributeError:
         return {}
+
+
+def proxied(proxy):
+    try:
+        return proxy.__init__.__self__
+    except (ReferenceError, AttributeError):
+        return None
 
 
 def of_module(*prefixes):

@@ -12,13 +12,14 @@ root=${TASKVINE_ROOT:-$here/.taskvine-root}
 skip() { echo "skipped: $1" >&2; exit 0; }
 [ "$(id -u)" = 0 ] || skip "making a second Debian needs root."
 command -v mmdebstrap >/dev/null || skip "mmdebstrap is not installed (Debian: apt install mmdebstrap)."
-unshare -nm true 2>/dev/null || skip "this machine allows no namespaces."
+unshare -nmp --fork true 2>/dev/null || skip "this machine allows no namespaces."
 
 packages=python3,coop-computing-tools,python3-workqueue,python3-cloudpickle,python3-numpy,python3-threadpoolctl
 packages=$packages,iproute2,ca-certificates
 if [ ! -e "$root/.done" ]; then
     rm -rf "$root"
-    mmdebstrap --quiet --variant=minbase --include="$packages" trixie "$root" || skip "Debian 13 cannot be fetched."
+    timeout --kill-after=30 900 mmdebstrap --quiet --variant=minbase --include="$packages" trixie "$root" \
+        || skip "Debian 13 cannot be fetched."
     touch "$root/.done"
 fi
 version=$(chroot "$root" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -30,14 +31,18 @@ with open(sys.argv[1], "rb") as file:
 PY
     platforms=()
     for libc in 17 24 26 27 28 31 34; do platforms+=(--platform "manylinux_2_${libc}_$(uname -m)"); done
-    "$python" -m pip install --quiet --disable-pip-version-check --target "$root/opt/site" --only-binary=:all: \
-        --python-version "$version" --implementation cp "${platforms[@]}" --platform "manylinux2014_$(uname -m)" \
-        -r "$root/opt/requirements.txt"
+    rm -rf "$root/opt/site"
+    said=$(timeout --kill-after=30 900 "$python" -m pip install --quiet --disable-pip-version-check \
+        --target "$root/opt/site" --only-binary=:all: --python-version "$version" --implementation cp \
+        "${platforms[@]}" --platform "manylinux2014_$(uname -m)" -r "$root/opt/requirements.txt" 2>&1) \
+        || skip "pip cannot fetch what the tests need ($(tail -n 1 <<<"$said"))."
     touch "$root/opt/site/.done"
 fi
 
 mkdir -p "$root/src"
-exec unshare -nm --propagation private -- bash -c '
+# Processes have a namespace too: whatever a test leaves, and all of them where time is up, ends with it.
+exec timeout --kill-after=30 "${TASKVINE_SECONDS:-2400}" \
+    unshare -nmp --fork --kill-child --propagation private -- bash -c '
     set -e
     root=$1; here=$2; shift 2
     mount -t proc proc "$root/proc"

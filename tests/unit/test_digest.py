@@ -9,6 +9,9 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -177,3 +180,12 @@ def test_slots_of_an_array_of_a_subclass_are_content() -> None:
     one, other = np.zeros(2).view(Slotted), np.zeros(2).view(Slotted)
     one.unit, other.unit = "m", "s"
     assert content_digest(one) != content_digest(other)
+
+
+def test_a_digest_is_the_same_on_all_versions_of_python() -> None:
+    values = [PurePosixPath("a"), Decimal("1.5"), Counter("ab"), PureWindowsPath("c/d").parts, Path]
+    assert content_digest(values) == "5b0c4b1658b66c14b4d172d0b3135a6c"
+
+
+def test_equal_paths_count_the_same_however_they_were_made() -> None:
+    assert content_digest(Path("a") / "b") == content_digest(Path("a/b"))

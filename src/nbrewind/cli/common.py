@@ -130,10 +130,22 @@ def full_path(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
+def is_package(path: Path) -> bool:
+    """Whether a path that a person names means a package."""
+    from nbrewind.package.layout import is_package
+
+    return is_package(path)
+
+
 def store_path(notebook: Path | None, option: Path | None = None) -> Path:
-    """Where the store of ``notebook`` (or of this folder) is: option, environment, beside it."""
+    """Where the store of ``notebook`` (or of this folder) is: option, environment, beside it.
+
+    Of a package it is the package.
+    """
     if option is not None:
         return full_path(option)
+    if notebook is not None and is_package(notebook):
+        return full_path(notebook)
     named = os.environ.get("NBREWIND_STORE", "")
     if named:
         return full_path(Path(named))
@@ -156,7 +168,6 @@ def open_existing(path: Path) -> Store:
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    from nbrewind.package.layout import is_package
     from nbrewind.store import Store
 
     if is_package(path):

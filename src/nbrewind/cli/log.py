@@ -12,6 +12,7 @@ from nbrewind.cli.common import (
     JsonOption,
     StoreOption,
     full_path,
+    is_package,
     open_existing,
     print_json,
     store_path,
@@ -23,12 +24,13 @@ _EXAMPLE = """\b
 Examples:
   nbrewind log
   nbrewind log analysis.ipynb -n 5
+  nbrewind log paper.zip
 """
 
 
 def log(
     notebook: Annotated[
-        Path | None, typer.Argument(metavar="[NOTEBOOK]", help="Only runs of this notebook.")
+        Path | None, typer.Argument(metavar="[NOTEBOOK|PACKAGE]", help="Only runs of this notebook.")
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many runs.")] = 20,
     store: StoreOption = None,
@@ -38,7 +40,8 @@ def log(
     """List runs, newest first."""
     opened = open_existing(store_path(notebook, store))
     try:
-        runs = opened.runs(str(full_path(notebook)) if notebook is not None else None)[:limit]
+        one = notebook is not None and not is_package(notebook)
+        runs = opened.runs(str(full_path(notebook)) if notebook is not None and one else None)[:limit]
         counts = {run.id: len(opened.commits(run.id)) for run in runs}
     finally:
         opened.close()

@@ -119,7 +119,7 @@ def pack(
         return OK
     rows = manifest.rows
     print(
-        f"{out}: {rows['record']} executions of cells, {rows['task']} tasks, {manifest.objects} objects "
+        f"{out}: {rows['record']} executions of cells, {packed.tasks} tasks, {manifest.objects} objects "
         f"({size(manifest.object_bytes)})"
     )
     for name, one in manifest.inputs.items():

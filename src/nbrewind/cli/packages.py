@@ -43,21 +43,30 @@ def vouched(source: Source, manifest: bytes, package: Path, *, trust: bool, requ
     Raises:
         RefusedError: it was changed after it was signed, or has to be trusted and is not.
     """
-    from nbrewind.package.signing import allowed_signers, signer, torn
+    from nbrewind.package.layout import SIGNATURE
+    from nbrewind.package.signing import allowed_signers, can_check, signer, torn
 
-    if trust:
-        if torn(source, manifest):
-            raise RefusedError(f"{package} was changed since it was signed: its signature is not of it.")
-        return True
-    name = signer(source, manifest, allowed_signers())
+    why, name = "", ""
+    if SIGNATURE in source.sizes and not can_check():
+        # No worse than a package without a signature, which whoever changed this one could have made of it.
+        why = "Its signature cannot be checked: there is no ssh-keygen here (Debian: openssh-client). "
+    elif torn(source, manifest):
+        raise RefusedError(f"{package} was changed since it was signed: its signature is not of it.")
+    elif not trust:
+        try:
+            name = signer(source, manifest, allowed_signers())
+        except RefusedError as error:
+            why = f"{error} "
     if name:
         complain(f"signed by {shown(name)}, whom {allowed_signers()} allows")
-    elif required:
+    elif required and not trust:
         raise RefusedError(
-            f"{package} comes from elsewhere, and repeating it runs its code and loads its values. "
+            f"{package} comes from elsewhere, and repeating it runs its code and loads its values. {why}"
             "Look at it with `nbrewind verify`; if you trust whoever made it, add --trust."
         )
-    return bool(name)
+    elif why:
+        complain(why.strip())
+    return trust or bool(name)
 
 
 def _compare(source: Source, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
     StoreOption,
+    is_package,
     open_existing,
     print_json,
     store_path,
@@ -27,18 +29,24 @@ Examples:
   nbrewind show                 the last run
   nbrewind show last~1          the run before it
   nbrewind show 3f2a91          a run or a commit by the start of its id
+  nbrewind show paper.zip       the last run in a package
 """
 
 
 def show(
     what: Annotated[
-        str, typer.Argument(metavar="[ID]", help="Start of a run's or commit's id, last, or last~N.")
+        str,
+        typer.Argument(
+            metavar="[ID|PACKAGE]", help="Start of a run's or commit's id, last, or last~N; or a package."
+        ),
     ] = "last",
     store: StoreOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> int:
     """Show the cells of a run, or everything about one commit."""
+    if store is None and is_package(Path(what)):
+        store, what = Path(what), "last"
     opened = open_existing(store_path(None, store))
     try:
         run, pairs, single = _find(opened, what)

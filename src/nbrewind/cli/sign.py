@@ -27,14 +27,17 @@ def sign(
 ) -> int:
     """Sign PACKAGE. Whoever lists your public key as allowed can then repeat it without --trust."""
     from nbrewind.package import layout
+    from nbrewind.package.signing import allowed_signers, public_key
     from nbrewind.package.signing import sign as write
     from nbrewind.report.jsonview import SCHEMA
 
-    write(package, key.expanduser())
+    public = public_key(write(package, key.expanduser()))
     if as_json:
-        print_json({"schema": SCHEMA, "package": str(package), "signature": layout.SIGNATURE})
-    else:
-        print(f"{package} is signed ({layout.SIGNATURE})")
+        print_json({"schema": SCHEMA, "package": str(package), "signature": layout.SIGNATURE, "key": public})
+        return OK
+    print(f"{package} is signed ({layout.SIGNATURE}). Readers need no --trust who have this line in")
+    print(f"{allowed_signers()}, with your name or address in place of NAME:")
+    print(f"NAME {public}")
     return OK
 
 

@@ -11,6 +11,7 @@ from nbrewind.cli.common import (
     DebugOption,
     JsonOption,
     StoreOption,
+    is_package,
     open_existing,
     print_json,
     store_path,
@@ -30,7 +31,8 @@ def tasks(
     keys: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NOTEBOOK] | KEY [KEY2]", help="A notebook whose store is meant, or keys to explain."
+            metavar="[NOTEBOOK|PACKAGE] | KEY [KEY2]",
+            help="A notebook whose store is meant, or a package, or keys to explain.",
         ),
     ] = None,
     explain: Annotated[
@@ -45,7 +47,7 @@ def tasks(
     given = keys or []
     if explain and not 1 <= len(given) <= 2:
         raise UsageError("--explain takes one key or two; `nbrewind tasks` lists them.")
-    if not explain and (len(given) > 1 or (given and not given[0].endswith(".ipynb"))):
+    if not explain and (len(given) > 1 or (given and not _has_store(given[0]))):
         raise UsageError(f"{given[0]!r} is no notebook. To explain a key, add --explain.")
     notebook = Path(given[0]) if given and not explain else None
     opened = open_existing(store_path(notebook, store))
@@ -73,6 +75,10 @@ def tasks(
 
     output_console().print(taskview.shown(content))
     return OK
+
+
+def _has_store(place: str) -> bool:
+    return place.endswith(".ipynb") or is_package(Path(place))
 
 
 def _of(store: Any, prefix: str) -> Any:

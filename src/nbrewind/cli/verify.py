@@ -30,7 +30,9 @@ def verify(
     signers: Annotated[
         Path | None,
         typer.Option(
-            "--allowed-signers", metavar="FILE", help="Keys that count; default: see `nbrewind sign`."
+            "--allowed-signers",
+            metavar="FILE",
+            help="Keys that count; else NBREWIND_ALLOWED_SIGNERS, ~/.config/nbrewind/allowed_signers.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -73,7 +75,7 @@ def verify(
         print(
             f"{package} {verdict}: {len(manifest.files) + 1} files, {manifest.objects} objects "
             f"({size(manifest.object_bytes)}), {manifest.rows['record']} executions, "
-            f"{manifest.rows['task']} tasks, sha256 {found.sha256[:16]}"
+            f"{found.tasks} tasks, sha256 {found.sha256[:16]}"
         )
     return STORE if found.problems else OK
 

@@ -36,6 +36,7 @@ from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.names import is_local_module, is_own_class, package_of, reference
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.room import deep, unwarned
+from nbrewind.flow.still import own_dict
 from nbrewind.flow.world import CLOSED
 from nbrewind.model import Digest, Root
 
@@ -81,6 +82,7 @@ class Walk:
         "sets",
         "shared",
         "singletons",
+        "weak",
         "world",
     )
 
@@ -97,6 +99,8 @@ class Walk:
         self.code = False
         """Whether functions are part of it: made again they are other objects."""
         self.finaliser = False
+        self.weak = False
+        """Whether a weak reference is part of it: the end of what it refers to can be seen."""
         self.marked = False
         """Whether a NaN or what the process has one of is part of it: which one, its image has to tell."""
         self.ones = singles.table()
@@ -577,6 +581,7 @@ def _weakref(walk: Walk, obj: weakref.ref[Any]) -> None:
     if getattr(obj, "__callback__", None) is not None:
         walk.opaque.setdefault("a weak reference with a callback")
         walk.finaliser = True
+    walk.weak = True
     walk.buf += b"w"
     walk.visit(obj())
 
@@ -593,6 +598,7 @@ def proxied(proxy: Any) -> Any:
 def _weak_proxy(walk: Walk, obj: Any) -> None:
     if not walk.number(obj):
         return
+    walk.weak = True
     target = proxied(obj)
     if target is None:
         walk.opaque.setdefault("a weak proxy of what cannot be found")
@@ -649,7 +655,7 @@ def reduced(walk: Walk, obj: Any) -> bool:
     if isinstance(value, str):
         walk.text(b"@", f"{type(obj).__module__}:{value}")
         return True
-    if len(value) > 2 and type(value[2]) is dict and value[2] is getattr(obj, "__dict__", None):
+    if len(value) > 2 and type(value[2]) is dict and value[2] is own_dict(obj):
         # Its dict stays as long as it does, and must not seem to have another holder.
         walk.keep.append(value[:2])
         walk.keep.append(value[3:])

@@ -165,13 +165,17 @@ def _made_by_hand() -> set[str]:
     }
 
 
-def hidden_version(key: str, trace_key: str) -> str:
-    """What cannot be compared is as its cell made it from what that read."""
-    return hash_parts("process", key, trace_key)
+def hidden_version(key: str, trace_key: str, before: State) -> str:
+    """What cannot be compared is as its cell made it from what that read.
+
+    A module is another one after each time that it is loaded, also by cells with the same text.
+    """
+    old = before.ambient.get(key) if key.startswith(HIDDEN + RELOADED) else None
+    return hash_parts("process", key, trace_key, old.digest if old is not None else "")
 
 
 def reloads(state: State, now: Iterable[str] = (), trace_key: str = "") -> dict[str, str]:
     """Modules that cells up to ``state`` loaded again, and those that the cell of ``trace_key`` did."""
     begin = HIDDEN + RELOADED
     found = {key[len(begin) :]: v.digest for key, v in state.ambient.items() if key.startswith(begin)}
-    return found | {name: hidden_version(begin + name, trace_key) for name in now}
+    return found | {name: hidden_version(begin + name, trace_key, state) for name in now}

@@ -62,6 +62,8 @@ class ImportWatch:
         """Modules whose code ran anew since the list was last emptied: what they define are other objects."""
         self.fresh: set[str] = set()
         """Modules whose code ran since then; some packages execute their own twice when they are imported."""
+        self.twice: set[str] = set()
+        """Those of them whose code ran more than once: had they been loaded before, a reload would show."""
         self.before_reload: Callable[[], None] = lambda: None
         """Loads what refers to the objects that are about to be replaced."""
         self.around: tuple[Callable[[], None], Callable[[], None]] | None = None
@@ -76,6 +78,7 @@ class ImportWatch:
         self.outer.clear()
         self.reloaded.clear()
         self.fresh.clear()
+        self.twice.clear()
 
     def install(self) -> None:
         """Put the finder in front; idempotent."""
@@ -126,6 +129,8 @@ class ImportWatch:
                 if again and self.by_cell():
                     self.before_reload()
                     self.reloaded.append(fullname)
+                if fullname in self.fresh:
+                    self.twice.add(fullname)
                 self.fresh.add(fullname)
                 self._note_text(fullname, spec.origin, loader)
                 patched = _patched(fullname, module)

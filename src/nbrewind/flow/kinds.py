@@ -13,6 +13,7 @@ import logging
 import sys
 import weakref
 from collections import OrderedDict
+from pathlib import PurePath
 from types import FunctionType, MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,11 +22,10 @@ from nbrewind.flow import classes, columns, lending, logs, rows
 from nbrewind.flow import digest as walks
 from nbrewind.flow.buffers import buffer_digest
 from nbrewind.flow.names import is_local_module, is_own_class, reference, shared_generator
+from nbrewind.flow.still import own_dict
 
 _HEAP = 1 << 9
-_IMMUTABLE_MODULES = frozenset(
-    {"datetime", "decimal", "fractions", "uuid", "pathlib", "zoneinfo", "re", "_decimal"}
-)
+_IMMUTABLE_MODULES = frozenset({"datetime", "decimal", "fractions", "uuid", "zoneinfo", "re", "_decimal"})
 _MUTABLE = frozenset({"decimal.Context", "re.Scanner"})
 """Types of these modules that can be changed all the same."""
 _IMMUTABLE = frozenset(
@@ -110,6 +110,8 @@ def special(cls: type) -> walks.Handler | None:
     immutable = _module(cls) in _IMMUTABLE_MODULES and name not in _MUTABLE
     if name in _IMMUTABLE or immutable or name.startswith("numpy.dtypes."):
         return _by_value
+    if _module(cls) in ("pathlib", "pathlib._local") and issubclass(cls, PurePath):
+        return _path
     if cls.__name__ in _OPAQUE and _module(cls) in _OPAQUE_MODULES:
         return _opaque(_OPAQUE[cls.__name__])
     if issubclass(cls, weakref.ReferenceType):
@@ -226,6 +228,12 @@ def _generator(walk: walks.Walk, obj: Any) -> None:
     else:
         walk.text(b"@", ":".join(place))
         walk.module_dep(place[0])
+
+
+def _path(walk: walks.Walk, obj: Any) -> None:
+    """A path by its text: the module of its class and what it is pickled by change with Python's version."""
+    walk.text(b"I", f"pathlib.{type(obj).__name__}")
+    walk.text(b"s", str(obj))
 
 
 def _by_value(walk: walks.Walk, obj: Any) -> None:
@@ -440,7 +448,7 @@ def _array(walk: walks.Walk, obj: Any) -> None:
         walk.visit(type(obj))
         walk.visit(value[1])
         walk.visit(value[2][:3] if isinstance(value[2], tuple) else value[2])
-        walks.attributes(walk, getattr(obj, "__dict__", None))
+        walks.attributes(walk, own_dict(obj))
         _slots(walk, obj)
     writeable = bool(obj.flags.num & WRITEABLE)  # asking by name warns about what `broadcast_arrays` gave
     if obj is root and exporter is None and plain_root:
@@ -569,7 +577,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
     if foreign_base(cls):
         walk.visit(cls)
         if not walks.reduced(walk, obj):
-            walks.attributes(walk, getattr(obj, "__dict__", None))
+            walks.attributes(walk, own_dict(obj))
             _slots(walk, obj)
         return
     if not walk.number(obj):
@@ -599,7 +607,7 @@ def instance(walk: walks.Walk, obj: Any) -> None:
         plain = base.__new__(base, obj)
         walk.keep.append(plain)
         walk.visit(plain)
-    walks.attributes(walk, getattr(obj, "__dict__", None))
+    walks.attributes(walk, own_dict(obj))
     _slots(walk, obj)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from nbrewind.flow.names import package_of
+from nbrewind.flow.still import own_dict
 
 if TYPE_CHECKING:
     from nbrewind.flow.digest import Walk
@@ -193,7 +194,7 @@ def _unseen() -> Iterator[None]:
 def attributes(obj: Any) -> dict[str, Any]:
     from nbrewind.flow import kinds
 
-    return {**(getattr(obj, "__dict__", None) or {}), **kinds.slot_values(obj)}
+    return {**(own_dict(obj) or {}), **kinds.slot_values(obj)}
 
 
 def _same(walk: Walk, one: Any, other: Any) -> bool:

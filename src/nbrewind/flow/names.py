@@ -91,9 +91,12 @@ def reference(obj: Any) -> tuple[str, str] | None:
             return None
     try:
         if lookup(module_name, qualname) is obj:
-            return module_name, qualname
+            return _in_public(obj, module_name, qualname), qualname
     except LookupError:
         pass  # it may stand there under another name
+    if module_name not in sys.modules:
+        package = _shown_by(obj, module_name, qualname)
+        return None if package is None else (package, qualname)
     other = _other_name(obj, module_name) if isinstance(obj, type | MethodType) else None
     return None if other is None else (module_name, other)
 
@@ -123,6 +126,27 @@ def _other_name(obj: type | MethodType, module_name: str) -> str | None:
         return None
     table = BASELINES.get(module_name) or vars(module)
     return next((name for name, value in list(table.items()) if value is obj), None)
+
+
+def _in_public(obj: Any, module_name: str, name: str) -> str:
+    """The module of the standard library that shows what a private part of it keeps (``pathlib._local``).
+
+    Which parts there are changes with Python's version (R13).
+    """
+    package, _, part = module_name.rpartition(".")
+    if part[:1] == "_" and package in sys.stdlib_module_names and package in sys.modules:
+        return package if vars(sys.modules[package]).get(name) is obj else module_name
+    return module_name
+
+
+def _shown_by(obj: Any, module_name: str, name: str) -> str | None:
+    """The package that has what says it is of a module which nobody has imported yet (``numpy.recarray``)."""
+    while "." in module_name:
+        module_name = module_name.rpartition(".")[0]
+        package = sys.modules.get(module_name)
+        if package is not None and vars(package).get(name) is obj:
+            return module_name
+    return None
 
 
 def _search(obj: Any, name: str) -> str | None:

@@ -34,6 +34,7 @@ from nbrewind.store import Store
 
 FUTURE = 0x1FE0000
 """Compiler flags that ``from __future__`` imports set."""
+_DOC = "Automatically created module for IPython interactive environment"
 OWN_MAGICS = ("%rewind", "%audit")
 REPORT: ContextVar[CellReport | None] = ContextVar("report", default=None)
 """The report of the request in hand: a subshell's request must not take that of a running cell."""
@@ -57,8 +58,9 @@ class RewindKernel(IPythonKernel):
         self.rewind.audit = not self.start_note or self.rewind.store.readonly
         namespace = self.rewind.memory.namespace
         dict.__setitem__(namespace, "__name__", "__main__")
-        for name in ("__doc__", "__loader__", "__package__", "__spec__"):
-            # As in IPython's own user module; a spawned process asks `__main__` for its spec.
+        # As in IPython's own user module; a spawned process asks `__main__` for its spec.
+        dict.__setitem__(namespace, "__doc__", _DOC)
+        for name in ("__loader__", "__package__", "__spec__"):
             dict.__setitem__(namespace, name, None)
         kwargs["user_ns"] = namespace
         kwargs["user_module"] = MainModule(namespace)

@@ -37,6 +37,11 @@ def read_notebook(path: Path) -> NotebookNode:
     """
     if path.is_dir():
         raise NotebookError(f"{path} is a folder, not a notebook. Name a file that ends in .ipynb.")
+    if path.suffix == ".zip":
+        raise NotebookError(
+            f"{path} is a zip file, not a notebook. If it is a package, `nbrewind unpack {path}` lays it "
+            "out; `nbrewind repeat`, `report`, `graph` and `log` take it as it is."
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

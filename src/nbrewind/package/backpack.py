@@ -65,13 +65,13 @@ def engine_yml(engine: str, tasks: int, seconds: float) -> bytes:
     return yaml.safe_dump(content, sort_keys=False).encode("utf-8")
 
 
-def readme(manifest: Manifest, notes: Iterable[str]) -> bytes:
+def readme(manifest: Manifest, tasks: int, notes: Iterable[str]) -> bytes:
     """What somebody sees who opens the package with no tool at all."""
     lines = [
         f"# {manifest.name}",
         "",
         f"The notebook `{layout.WORKFLOW}/{manifest.notebook}` with what it recorded when it ran: "
-        f"{manifest.rows['record']} executions of cells and {manifest.rows['task']} tasks.",
+        f"{manifest.rows['record']} executions of cells and {tasks} tasks.",
         "",
         "```",
         "pip install nbrewind",

@@ -21,11 +21,11 @@ from nbrewind.errors import MissingObject, PackageError
 from nbrewind.model import Digest, Environment, FileState
 from nbrewind.package import backpack, crate, environment, layout, packs
 from nbrewind.package.layout import Input, Manifest
-from nbrewind.package.reach import Reached, reach, without_places
+from nbrewind.package.reach import Reached, executions, reach, without_places
 from nbrewind.package.rows import FORGOTTEN, json_line
 from nbrewind.package.scanning import scan, without_secret_variables
 from nbrewind.package.secrets import told
-from nbrewind.package.sink import Writer, writing
+from nbrewind.package.sink import Writer, must_be_free, writing
 from nbrewind.store import Store
 from nbrewind.store.ledger import encode
 
@@ -62,6 +62,8 @@ class Packed:
 
     manifest: Manifest
     notes: list[str]
+    tasks: int
+    """How many ran; the log has some of them under two keys."""
 
 
 def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done, total: None) -> Packed:
@@ -71,6 +73,7 @@ def pack(store: Store, request: Request, magic: bytes, tell: Tell = lambda done,
         RefusedError: something looks like a secret.
         PackageError: there is nothing to pack, the store misses a part of it, or it cannot be written.
     """
+    must_be_free(request.target)
     runs = [run for run in store.runs(str(request.notebook)) if store.commits(run.id)]
     if not runs:
         raise PackageError(
@@ -109,6 +112,7 @@ class _Packing:
         self.writer = writer
         self.notes: list[str] = []
         self.object_bytes = 0
+        self.ran = executions(found.tasks)
 
     def run(self, tell: Tell) -> Packed:
         notebook = self._notebook()
@@ -131,11 +135,11 @@ class _Packing:
             inputs=inputs,
             stripped=sorted(self.request.strip),
         )
-        self.writer.put(layout.README, backpack.readme(manifest, self.notes))
+        self.writer.put(layout.README, backpack.readme(manifest, len(self.ran), self.notes))
         self.writer.put(crate.PATH, self._crate(notebook))
         manifest.files = dict(self.writer.files)
         self.writer.put(layout.MANIFEST, layout.encode_manifest(manifest))
-        return Packed(manifest, self.notes)
+        return Packed(manifest, self.notes, len(self.ran))
 
     # -- the notebook ------------------------------------------------------------------------
 
@@ -239,7 +243,7 @@ class _Packing:
         self.writer.put(environment.RECORD, msgspec.json.format(msgspec.json.encode(known), indent=1) + b"\n")
         self.writer.put(layout.COMPUTE, backpack.compute_yml())
         engines: dict[str, list[float]] = {}
-        for task in self.found.tasks:
+        for task in self.ran:
             engines.setdefault(task.engine, []).append(task.seconds)
         for engine, seconds in sorted(engines.items()):
             if re.fullmatch(r"[a-z0-9_-]+", engine):

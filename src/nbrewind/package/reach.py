@@ -14,6 +14,8 @@ from nbrewind.model import Commit, Digest, FileState, Record, Run, TaskEntry
 from nbrewind.store import Store
 from nbrewind.store.ledger import encode
 
+_SHAPE = "shape"
+"""Engine of the rows that stand for no task: they say that the log knows tasks of a shape."""
 _NAME = re.compile(rb"(?=([0-9a-f]{32}))")
 
 
@@ -50,9 +52,39 @@ def reach(store: Store, runs: Sequence[Run], magic: bytes) -> Reached:
             found.forgotten.add(record.id)
     for key in dict.fromkeys(key for record in found.records.values() for key in record.tasks):
         found.tasks += store.tasks(key)
+    found.tasks += _under_other_keys(store, found.tasks)
     _objects(store, found, magic)
     found.inputs = _inputs(store, runs[0], found) if runs else {}
     return found
+
+
+def _under_other_keys(store: Store, tasks: Sequence[TaskEntry]) -> list[TaskEntry]:
+    """The same tasks under the other keys that the log has them by, and the rows of their shapes.
+
+    A record names a task by the key that was known when it was submitted.  Where something above it
+    runs again, it is looked for by the results above it: without these entries all that follows would
+    run, whatever the results are.
+    """
+    keys = {task.key for task in tasks}
+    known = {execution(task) for task in tasks} - {None}
+    names = {(_SHAPE, task.name) for task in tasks}
+    return [
+        task
+        for task in store.task_log()
+        if task.key not in keys and (execution(task) in known or (task.engine, task.name) in names)
+    ]
+
+
+def execution(task: TaskEntry) -> tuple[str, Digest, float] | None:
+    """What the entries of one task that ran have in common; None for a row that stands for no task."""
+    return None if task.engine == _SHAPE else (task.name, task.result or task.key, task.created)
+
+
+def executions(tasks: Iterable[TaskEntry]) -> list[TaskEntry]:
+    """One entry for each task that ran, under however many keys it is logged."""
+    found = {execution(task): task for task in tasks}
+    found.pop(None, None)
+    return list(found.values())
 
 
 def _objects(store: Store, found: Reached, magic: bytes) -> None:

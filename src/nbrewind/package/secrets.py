@@ -93,8 +93,8 @@ class Scanner:
         if self.secrets:
             raise RefusedError(
                 f"{out} was not made: it would hold what looks like secrets. {told(self.secrets)}. Take "
-                "them out of the notebook, run it again and pack it; or, if they are none, pack with "
-                "--allow-secrets."
+                "them out of the notebook, run it again and pack it (of a cell that is tagged nbrewind:never "
+                "no value is stored); or, if they are none, pack with --allow-secrets."
             )
 
 

@@ -6,9 +6,11 @@ The manifest is signed; it has the digests of everything else.  ``ssh-keygen -Y`
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 import zipfile
@@ -96,7 +98,25 @@ def signer(source: Source, manifest: bytes, signers: Path) -> str:
             )
             if checked.returncode == 0:
                 return name
-    raise RefusedError(f"The package is signed, but not as it is now by a key in {signers}: do not trust it.")
+    raise RefusedError(f"The package is signed, but not as it is now by a key in {signers}.")
+
+
+def public_key(signature: str) -> str:
+    """The key that made a signature, as a list of allowed signers and ``authorized_keys`` have it.
+
+    The signature itself carries it (OpenSSH's PROTOCOL.sshsig), so that nobody has to look for the file.
+    """
+    data = base64.b64decode("".join(line for line in signature.splitlines() if not line.startswith("-----")))
+    start = len(b"SSHSIG") + 4  # behind the mark and the version
+    (length,) = struct.unpack_from(">I", data, start)
+    blob = data[start + 4 : start + 4 + length]
+    (kind,) = struct.unpack_from(">I", blob)
+    return f"{blob[4 : 4 + kind].decode('ascii')} {base64.b64encode(blob).decode('ascii')}"
+
+
+def can_check() -> bool:
+    """Whether the program that makes and checks signatures is here."""
+    return shutil.which("ssh-keygen") is not None
 
 
 def torn(source: Source, manifest: bytes) -> bool:

@@ -100,6 +100,16 @@ class _Zip:
             yield file
 
 
+def must_be_free(target: Path) -> None:
+    """Never write over something; asked before the work begins, and again before anything is written.
+
+    Raises:
+        PackageError: the place is taken.
+    """
+    if target.exists() or target.is_symlink():
+        raise PackageError(f"{target} exists already: nothing was packed. Name another place, or delete it.")
+
+
 @contextlib.contextmanager
 def writing(target: Path, name: str) -> Iterator[Writer]:
     """A package under way: a zip file if ``target`` ends so, else a new folder.
@@ -107,8 +117,7 @@ def writing(target: Path, name: str) -> Iterator[Writer]:
     Raises:
         PackageError: the place is taken or cannot be written.
     """
-    if target.exists() or target.is_symlink():
-        raise PackageError(f"{target} exists already: nothing was packed. Name another place, or delete it.")
+    must_be_free(target)
     try:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:

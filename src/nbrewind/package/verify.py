@@ -18,8 +18,9 @@ from nbrewind.errors import PackageError, RefusedError
 from nbrewind.model import Commit, Digest, Record, Run, TaskEntry
 from nbrewind.package import layout, packs
 from nbrewind.package.layout import Manifest, shown
+from nbrewind.package.reach import execution
 from nbrewind.package.rows import read_rows
-from nbrewind.package.signing import allowed_signers, signer, torn
+from nbrewind.package.signing import allowed_signers, can_check, signer, torn
 from nbrewind.package.source import Source, reading
 from nbrewind.store.ledger import needs
 
@@ -38,6 +39,8 @@ class Verified:
     """Digest of the manifest, which has the digests of everything else: it names the package."""
     problems: list[str] = field(default_factory=list)
     """Why it is not what it should be; empty where it is."""
+    tasks: int = 0
+    """How many ran, however often the log has them."""
     signer: str = ""
     """Who signed it, by a key that is allowed here."""
     notes: list[str] = field(default_factory=list)
@@ -60,7 +63,9 @@ def verify(
         manifest, data = source.manifest()
         found = Verified(manifest, hashlib.sha256(data).hexdigest())
         signers = signers or allowed_signers()
-        if signers.is_file():
+        if layout.SIGNATURE in source.sizes and not can_check():
+            found.notes.append("it is signed, and there is no ssh-keygen here to check that")
+        elif signers.is_file():
             try:
                 found.signer = signer(source, data, signers)
             except RefusedError as error:
@@ -132,9 +137,12 @@ class _Check:
         for run, _ in read_rows(self.source, self.manifest, Run):
             if run.head and run.head not in commits:
                 raise PackageError(f"The run {run.id} ends with a commit that the package lacks.")
+        ran = set()
         for task, _ in read_rows(self.source, self.manifest, TaskEntry):
             if task.result:
                 self.wanted.setdefault(task.result, f"task {task.key}")
+            ran |= {execution(task)} - {None}
+        self.found.tasks = len(ran)
         for path in sorted(outside):
             self.found.notes.append(f"its cells write outside their folder: {shown(path)}")
 

@@ -192,7 +192,7 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
                 if result_mark(state, name) != mark:
                     yield f"name:{name} is another result"
             elif name in state.names or (builtin in state.names and builtin not in trace.reads):
-                yield f"name:{name} is now defined"
+                yield f"{label(name)} is now defined"
         if trace.all_names and trace.all_names != names_digest(state):
             yield "names: the set of defined names changed"
     if rules.on("R1"):
@@ -210,16 +210,14 @@ def _names(trace: Trace, state: State) -> Iterable[str]:
 
 
 def unseen_ends(record: Record, state: State) -> list[str]:
-    """Values that the record replaces unseen, and that run code of the user when they go (R14)."""
+    """Values that the record replaces unseen, and whose end runs code of the user or can be seen (R14)."""
     if not rules.on("R14"):
         return []
     replaced = (root for root in (*record.delta.names, *record.delta.deleted) if ":" not in root)
     seen = record.trace.reads.keys() | record.trace.whole.keys()
-    return [
-        f"{label(root)} runs code when it goes"
-        for root in replaced
-        if root not in seen and not is_result(root) and root in state.names and state.names[root].finaliser
-    ]
+    unseen = [root for root in replaced if root not in seen and not is_result(root) and root in state.names]
+    ends = [f"{label(root)} runs code when it goes" for root in unseen if state.names[root].finaliser]
+    return ends + [f"a weak reference follows {label(root)}" for root in unseen if state.names[root].watched]
 
 
 def result_mark(state: State, name: str) -> str:
@@ -332,7 +330,7 @@ def label(root: Root) -> str:
         return f"module:{rest}"
     if kind == "attr":
         return f"module attribute:{rest.replace(':', '.')}"
-    return f"package:{rest}"
+    return f"package:{rest}" if kind == "lib" else root
 
 
 class Choice(NamedTuple):

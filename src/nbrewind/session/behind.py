@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Any
 
 from nbrewind.flow import code as codes
+from nbrewind.flow.still import code_of
 from nbrewind.model import Root
 
 
@@ -21,8 +22,8 @@ class Behind:
     @classmethod
     def of(cls, cell: CodeType | None, read: Iterable[Root], live: Mapping[Root, Any]) -> Behind:
         """The code of a cell that read these roots."""
-        found = (getattr(live.get(root), "__code__", None) for root in read)
-        return cls(cell, tuple(code for code in found if isinstance(code, CodeType)))
+        found = (code_of(live.get(root)) for root in read)
+        return cls(cell, tuple(code for code in found if code is not None))
 
     @property
     def all(self) -> tuple[CodeType, ...]:

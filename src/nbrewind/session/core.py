@@ -23,6 +23,7 @@ from nbrewind import rules
 from nbrewind.errors import NBRewindError, RecomputeFailed
 from nbrewind.flow import code as codes
 from nbrewind.flow.code import hash_parts
+from nbrewind.flow.still import code_of
 from nbrewind.model import CellError, CellReport, Commit, Delta, FileState, Record, Root, State, Version
 from nbrewind.plan.algebra import apply_delta, component_of, is_result, reachable, result_number
 from nbrewind.plan.match import EVERY_CELL, choose, label
@@ -574,9 +575,8 @@ class Session:
                     tasks = beside.pending()
                     await self.rebuild(dep)
                     await beside.turn(tasks)
-            value = self.memory.live.get(root)
-            inner = getattr(value, "__code__", None)
-            if isinstance(inner, CodeType):
+            inner = code_of(self.memory.live.get(root))
+            if inner is not None:
                 queue += [n for n in codes.global_names(inner) if n not in seen]
 
     async def rebuild(self, root: Root) -> None:

@@ -82,6 +82,8 @@ class CellReads:
         """How many results it displayed while IPython moved its names for them on."""
         self.shims = True
         """Whether builtins may be put into the namespace for speed."""
+        self.ends = True
+        """Whether values that the code drops must be there to be finalised, or seen to go (R14)."""
         self.bare: set[str] = set()
         """Names that the code deletes: ``del`` would find a builtin put there."""
         self.stored: frozenset[str] = frozenset()
@@ -226,7 +228,7 @@ class Memory:
             seen.faulted[name] = id(value)
             if name == root:
                 self.live.pop(root, None)
-        if isinstance(value, FunctionType):
+        if type(value) is FunctionType:
             self.prefault_code(value.__code__)
         return True
 
@@ -236,11 +238,19 @@ class Memory:
             self.cell.results = True
 
     def prefault_code(self, code: CodeType) -> None:
-        """Move in what code looks up past ``__missing__``; keep builtins away from what it deletes."""
+        """Move in what code looks up past ``__missing__``, and values whose end can be seen (R14).
+
+        Builtins are kept away from what it deletes.
+        """
+        seen = self.cell or self.between
         for name in codes.deleted_names(code):
-            (self.cell or self.between).bare.add(name)
+            seen.bare.add(name)
             self.namespace.drop_shim(name)
         wanted: Iterable[str] = codes.prefault_names(code)
+        if seen.ends and rules.on("R14"):
+            names = self.state.names
+            stored = (name for name in codes.stored_names(code) if name in names)
+            wanted = [*wanted, *(name for name in stored if names[name].finaliser or names[name].watched)]
         if codes.deletes_by_key(code):
             wanted = (*wanted, *self.parked_names())
         for name in wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import importlib.util
 import operator
 import os
 import sys
@@ -165,7 +166,7 @@ def forget_classes() -> None:
 
 def named_classes(names: frozenset[str], modules: set[str], values: Iterable[Any]) -> set[type]:
     """Importable classes that code may mean by ``names``: of these modules, and among these values."""
-    found = {value for value in values if isinstance(value, type)}
+    found = {value for value in values if issubclass(type(value), type)}
     for name in modules:
         held = vars(sys.modules[name]) if name in sys.modules else {}
         found |= {held[key] for key in names & held.keys() if isinstance(held[key], type)}
@@ -254,6 +255,12 @@ def _owner(root: str) -> tuple[Any, str]:
     qualname, _, name = path.rpartition(".")
     loaded = sys.modules.get(module) or importlib.import_module(module)
     return (lookup(module, qualname) if qualname else loaded), name
+
+
+def is_there(root: str) -> bool:
+    """Whether the package of an attribute root is loaded or installed."""
+    package = root[5:].partition(":")[0].partition(".")[0]
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def put_attribute(root: str, value: Any) -> None:

@@ -7,6 +7,7 @@ from types import CodeType
 from typing import Any
 
 from nbrewind.flow import code as codes
+from nbrewind.flow.still import code_of
 
 CLOCK_AND_ENTROPY = frozenset(
     {
@@ -38,8 +39,8 @@ def nondeterministic_names(code: CodeType | None, memory: Any, reads: Iterable[s
         return False
     queue = [code]
     for root in reads:
-        inner = getattr(memory.live.get(root), "__code__", None)
-        if isinstance(inner, CodeType):
+        inner = code_of(memory.live.get(root))
+        if inner is not None:
             queue.append(inner)
     for each in queue:
         names = codes.attribute_names(each)

@@ -269,6 +269,7 @@ class Observer:
             ):
                 reasons[root] = "a set whose iteration order cannot be rebuilt"
         derived = any(walks[root].derived for root in group)
+        watched = len(group) > 1 and any(walks[root].weak for root in group)
         opaque = any(reasons.values())
         old = {root: before.names[root] for root in group if root in before.names and root not in bound}
         # What a cell is tagged for stays out of the store, whoever looks at it later.
@@ -326,6 +327,7 @@ class Observer:
                 opaque=(reasons[root] or "shares objects with what cannot be stored") if opaque else "",
                 chain=chain,
                 finaliser=walk.finaliser,
+                watched=watched,
                 summary=type(roots[root]).__name__ if private else summary(roots[root]),
             )
 
@@ -410,7 +412,7 @@ def _pairs_digest(pairs: list[tuple[int, int]]) -> str:
 def _plain_data(root: Root, walk: Walk) -> bool:
     """Whether a value made again is as good as the first: no class or function of the notebook is in it."""
     deps_apart = all(dep.startswith("lib:") for dep in walk.deps)
-    return deps_apart and ":" not in root and not walk.code and not walk.finaliser
+    return deps_apart and ":" not in root and not walk.code and not walk.finaliser and not walk.weak
 
 
 def summary(value: Any) -> str:
@@ -422,9 +424,9 @@ def summary(value: Any) -> str:
             shape = value.shape
     if isinstance(shape, tuple):
         return f"{name} {shape}"
-    if isinstance(value, int | float | bool | type(None)):
+    if issubclass(type(value), int | float | bool | type(None)):
         return f"{name} {value!r}"[:60]
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return f"str {value[:40]!r}"
     if type(value) in (list, dict, set, tuple, frozenset, bytes):
         return f"{name} of {len(value)}"

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Set
 from types import CodeType
 
-from nbrewind import rules
 from nbrewind.flow import code as codes
+from nbrewind.flow.still import code_of
 from nbrewind.model import State
 from nbrewind.plan.match import SUBCLASSES
 from nbrewind.session.memory import Memory
@@ -44,17 +44,11 @@ def compiled(transformed: str, flags: int) -> CodeType | None:
     return None
 
 
-def prefault(memory: Memory, code: CodeType, *, finalisers: bool = True) -> None:
-    """Move in what the interpreter or a library would look up past the namespace.
-
-    ``finalisers`` says whether values that the code drops must be there to be finalised (R14).
-    """
+def prefault(memory: Memory, code: CodeType) -> None:
+    """Move in what the interpreter or a library would look up past the namespace."""
     memory.prefault_code(code)
     names = codes.attribute_names(code)
     wanted: set[str] = set()
-    stored = codes.stored_names(code)
-    if finalisers and rules.on("R14"):
-        wanted |= {n for n in stored if n in memory.state.names and memory.state.names[n].finaliser}
     if "exec" in codes.global_names(code):
         # The code in the string may delete: names that are absent now count too.
         wanted |= {word for text in codes.strings(code) if "del" in text for word in _identifiers(text)}
@@ -112,11 +106,8 @@ def evict(memory: Memory, code: CodeType) -> None:
 
 
 def _loaded_by_functions(memory: Memory, name: str) -> bool:
-    return any(
-        name in codes.global_names(value.__code__)
-        for value in memory.live.values()
-        if hasattr(value, "__code__") and isinstance(value.__code__, CodeType)
-    )
+    functions = (code_of(value) for value in memory.live.values())
+    return any(code is not None and name in codes.global_names(code) for code in functions)
 
 
 def _identifiers(text: str) -> list[str]:

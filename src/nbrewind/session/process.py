@@ -299,7 +299,8 @@ class Process:
                 self._put_ambient(("sys.path", "cwd"))
             self._import(missing)
             for root in attributes:
-                if not memory.is_live(root):
+                # Code cannot meet what a package holds that is not installed here (an engine, R13).
+                if not memory.is_live(root) and modules.is_there(root):
                     memory.materialise(root)
             for root in sorted(memory.held.keys() - self.state.names.keys()):
                 if root.startswith("attr:"):

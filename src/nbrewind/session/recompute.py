@@ -96,7 +96,7 @@ async def recompute(session: Session, root: Root) -> None:
         memory.live, memory.held = live, held
         torn = _adopt(memory, rebuilt, classes, made_before, attributes, inside.keys())
         _put_attributes(session, attributes, rebuilt.held)
-        for name, cls in classes.items():
+        for name, cls in sorted(classes.items(), key=_depth):
             made = memory.world.classes[name]
             if made is not cls:
                 memory.world.register_class(name, cls)
@@ -299,6 +299,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
     process.bring()
     _check_modules(session, commit, record, before)
     cell = memory.begin()
+    cell.ends = False
     old_classes = dict(memory.world.classes)
     transformed = session.transform(record.source)
     code = prepare.compiled(transformed, session.compile_flags())
@@ -306,7 +307,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         transformed, code, codes.attribute_names(code) if code is not None else frozenset()
     )
     if code is not None:
-        prepare.prefault(memory, code, finalisers=False)
+        prepare.prefault(memory, code)
     if session.run_again is None:
         raise RecomputeFailed("no shell is attached to run cells again")
     error = await session.run_again(record.source, commit.execution_count)
@@ -355,7 +356,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         version_now = after.names.get(root)
         if version_now is not None:
             memory.held[root] = version_now
-    for root, cls in memory.world.classes.items():
+    for root, cls in sorted(memory.world.classes.items(), key=_depth):
         old = old_classes.get(root)
         if old is not None and old is not cls:
             _reclass(old, cls)
@@ -365,7 +366,7 @@ def _stand_in(kept: type, made: type, classes: Iterable[type]) -> None:
     """What the cells have made refers to one object of a class, not to its equal that they made (R9)."""
     for one in classes:
         if made in one.__bases__:
-            one.__bases__ = tuple(_other(one.__bases__, made, kept))
+            type.__setattr__(one, "__bases__", tuple(_other(one.__bases__, made, kept)))
         for name, value in list(vars(one).items()):
             if value is made:
                 type.__setattr__(one, name, kept)
@@ -386,8 +387,19 @@ def _other(values: Iterable[Any], made: type, kept: type) -> list[Any]:
     return [kept if value is made else value for value in values]
 
 
+def _depth(named: tuple[str, type]) -> int:
+    """Bases go first: an instance of a class with slots changes it only for one with the very same base."""
+    return len(named[1].__mro__)
+
+
 def _reclass(old: type, new: type) -> None:
-    """Instances of one object of a class take another, equal one (R5)."""
+    """Instances and subclasses of one object of a class take another, equal one (R5).
+
+    Never by what the author does when attributes are set.
+    """
+    subclasses: list[type] = type.__subclasses__(old)
+    for one in subclasses:
+        type.__setattr__(one, "__bases__", tuple(_other(one.__bases__, old, new)))
     for obj in gc.get_referrers(old):
         if type(obj) is old:
-            obj.__class__ = new
+            vars(object)["__class__"].__set__(obj, new)

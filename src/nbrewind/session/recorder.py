@@ -388,7 +388,8 @@ class Recorder:
                 a, b = to_symbol(root, before.results), to_symbol(peer, before.results)
                 if peer in read and a < b:
                     links.append((a, b, link))
-        absent = sorted(name for name in cell.absent if name not in before.names)
+        again = {"mod:" + name for name in self.process.imports.twice & new_modules}
+        absent = sorted(name for name in cell.absent | again if name not in before.names)
         ambient: dict[str, str] = {}
         for name, value in self.ambient.env_reads.items():
             key = "env:" + name

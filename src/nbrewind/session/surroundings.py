@@ -77,7 +77,7 @@ def effects(
         after = process.ambient.snapshot()
         for key, digest in after.items():
             if start.get(key) != digest:
-                _changed(process, key, digest, start, read, trace_key, found)
+                _changed(process, key, digest, start, read, hidden_version(key, trace_key, before), found)
         # What the cell set without looking counts as changed, however equal: elsewhere it may not be.
         set_anew = process.ambient.seeded | process.ambient.drawn
         for key in set_anew | {"env:" + name for name in process.ambient.env_writes}:
@@ -85,7 +85,7 @@ def effects(
                 _set(process, key, found)
         reloaded = [RELOADED + name for name in dict.fromkeys(process.imports.reloaded)]
         for label in (*process.hidden.changed(names), *untold, *reloaded):
-            _hidden(HIDDEN + label, trace_key, found)
+            _hidden(HIDDEN + label, hidden_version(HIDDEN + label, trace_key, before), found)
     for key in before.ambient:
         if key.startswith("env:") and key not in after:
             found.written[key] = AmbientValue("")
@@ -98,7 +98,7 @@ def _changed(
     digest: str,
     start: dict[str, str],
     read: set[Root],
-    trace_key: str,
+    version: str,
     found: Effects,
 ) -> None:
     ambient = process.ambient
@@ -113,7 +113,7 @@ def _changed(
     else:
         frozen = freeze(ambient.value(key))
         if frozen is None:
-            _hidden(key, trace_key, found)
+            _hidden(key, version, found)
         else:
             found.written[key] = AmbientValue(digest, found.keep(frozen))
 
@@ -141,10 +141,10 @@ def _secret(key: str, digest: str, found: Effects) -> None:
     found.written[key] = AmbientValue(digest)
 
 
-def _hidden(key: str, trace_key: str, found: Effects) -> None:
+def _hidden(key: str, version: str, found: Effects) -> None:
     """A change that cannot be put back: its version is what made it, and its cell always runs."""
     found.flags.append("process")
-    found.written[key] = AmbientValue(hidden_version(key, trace_key))
+    found.written[key] = AmbientValue(version)
     found.notes.append(
         f"changes {key.removeprefix(HIDDEN)} of the process, which cannot be stored: it runs at every repeat"
     )

@@ -77,7 +77,7 @@ def _beyond_content(process: Process, touched: list[Any]) -> Iterator[str]:
     if kinds & _CONNECTIONS:
         yield "data in connections"
     if process.logs.logged or any(
-        isinstance(value, logging.Handler) and value in logs.in_use() for value in touched
+        issubclass(type(value), logging.Handler) and value in logs.in_use() for value in touched
     ):
         yield logs.LOGGED
     if kinds & _BETWEEN_THREADS and threads_of_the_notebook():

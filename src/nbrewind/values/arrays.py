@@ -9,6 +9,7 @@ from typing import Any
 from nbrewind.errors import NotStorable
 from nbrewind.flow import kinds, rows
 from nbrewind.flow.dicts import held_elsewhere
+from nbrewind.flow.still import own_dict
 from nbrewind.values import builders
 from nbrewind.values.worlds import DumpWorld
 
@@ -45,7 +46,7 @@ def array(world: DumpWorld, obj: Any) -> Any:
         plain = numpy.ndarray.view(obj, numpy.ndarray)
         if obj.base is None:
             plain = plain.copy(order="K")  # a view would have this very object for its owner
-        attributes = getattr(obj, "__dict__", None) or {}
+        attributes = own_dict(obj) or {}
         if held_elsewhere(attributes):
             raise NotStorable(f"something else holds the dict of attributes of a {type(obj).__name__}")
         attributes = dict(attributes)
@@ -98,8 +99,13 @@ def row(world: DumpWorld, obj: Any) -> Any:
 
 
 def dtype(world: DumpWorld, obj: Any) -> Any:
-    """A dtype; one whose byte order was given looks another way than one that has the machine's."""
-    if obj.byteorder in "<>" and obj.isnative and obj.type is not sys.modules["numpy"].void:
+    """A dtype; of most there is one, and one whose byte order was given looks another way than that."""
+    numpy = sys.modules["numpy"]
+    if obj.isbuiltin == 1:
+        for name in (obj.str, obj.char):
+            if numpy.dtype(name) is obj:
+                return numpy.dtype, (name,)
+    if obj.byteorder in "<>" and obj.isnative and obj.type is not numpy.void:
         return builders.ordered_dtype, (obj.newbyteorder("="), obj.byteorder)
     return NotImplemented
 

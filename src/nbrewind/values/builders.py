@@ -434,15 +434,15 @@ def set_instance(obj: Any, state: dict[str, Any]) -> None:
     if "members" in state:
         set.update(obj, state["members"])
     if "bytes" in state:
-        obj.extend(state["bytes"])
+        bytearray.extend(obj, state["bytes"])
     if "args" in state:
-        obj.args = state["args"]
+        object.__setattr__(obj, "args", state["args"])
     if "behind" in state:
         set_behind(obj, state["behind"])
     if state.get("shared"):
         set_dict(obj, state["dict"])
     elif state.get("dict"):
-        obj.__dict__.update(state["dict"])
+        object.__getattribute__(obj, "__dict__").update(state["dict"])
     for name, value in state.get("slots", {}).items():
         object.__setattr__(obj, name, value)
 
@@ -699,6 +699,7 @@ def make_ended(kind: str) -> Any:
 _ENDING: dict[str, Callable[[], Any]] = {
     "callable_iterator": lambda: iter(int, 0),
     "list_reverseiterator": lambda: reversed([]),
+    "reversed": lambda: reversed(()),
     "arrayiterator": lambda: iter(array.array("b")),
 }
 

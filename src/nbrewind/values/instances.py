@@ -15,6 +15,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow import kinds
 from nbrewind.flow.dicts import held_elsewhere
 from nbrewind.flow.losses import PICKLING
+from nbrewind.flow.still import own_dict
 from nbrewind.values import builders
 from nbrewind.values.worlds import DumpWorld
 
@@ -119,7 +120,7 @@ def _foreign(obj: Any, cls: type) -> Any:
     if state is None:
         state = _own_state(obj) or None
         setter = None if state is None else builders.set_instance
-    elif state is getattr(obj, "__dict__", None) and held_elsewhere(state):
+    elif state is own_dict(obj) and held_elsewhere(state):
         setter = builders.set_dict
     return make, args, state, items, pairs, setter
 
@@ -127,7 +128,7 @@ def _foreign(obj: Any, cls: type) -> Any:
 def _own_state(obj: Any) -> dict[str, Any]:
     """Attributes and slots of an instance."""
     state: dict[str, Any] = {}
-    attributes = getattr(obj, "__dict__", None)
+    attributes = own_dict(obj)
     if attributes is not None and held_elsewhere(attributes):
         state["dict"], state["shared"] = attributes, True
     elif attributes:
@@ -138,7 +139,8 @@ def _own_state(obj: Any) -> dict[str, Any]:
     return state
 
 
-_SPECIAL = (*PICKLING, "__new__", "__slots__")
+# pickle asks instances for `__getnewargs__`, and empty ones for `__setstate__`: `__getattr__` would answer.
+_SPECIAL = (*PICKLING, "__new__", "__slots__", "__getattr__", "__getattribute__")
 _PLAIN: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 

@@ -6,7 +6,6 @@ notebook classes as references to their identity.  Formats: docs/format.md, "Ima
 
 from __future__ import annotations
 
-import array
 import copyreg
 import enum
 import io
@@ -15,7 +14,6 @@ import pickle
 import sys
 import types
 import weakref
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +27,7 @@ from nbrewind.flow.names import shared_generator
 from nbrewind.flow.namespace import MainModule
 from nbrewind.flow.room import deep, unwarned
 from nbrewind.model import Digest
-from nbrewind.values import arrays, builders, codeobjects, instances
+from nbrewind.values import arrays, builders, codeobjects, instances, iterators
 from nbrewind.values.parts import Columns, Part, Parts, Stored, by_column
 from nbrewind.values.worlds import DumpWorld, Reducer
 
@@ -217,36 +215,6 @@ def _namespace(world: DumpWorld, obj: Any) -> Any:
     return NotImplemented
 
 
-_OVER_ORDERED: type = type(iter(OrderedDict()))
-_ITERATORS = frozenset(type(iter(kind())) for kind in (list, tuple, str, bytes, bytearray)) | {
-    type(reversed([])),
-    type(iter(int, 0)),
-    type(iter(array.array("b"))),
-    _OVER_ORDERED,
-}
-
-
-def _iterator(world: DumpWorld, obj: Any) -> Any:
-    """An exhausted iterator has forgotten what it ran over; an iterator over nothing has not."""
-    if isinstance(obj, _OVER_ORDERED):
-        raise NotStorable("an iterator over an OrderedDict forgets what it runs over")
-    reduced = obj.__reduce__()
-    over = reduced[1][0] if len(reduced) == 2 and reduced[0] is iter and len(reduced[1]) == 1 else None
-    if over is None or len(over) > 0:
-        return reduced
-    if type(obj) in (type(iter(over)), type(iter(type(over)()))):
-        return builders.make_exhausted, (over,)
-    return builders.make_ended, (type(obj).__name__,)
-
-
-def _chain(world: DumpWorld, obj: Any) -> Any:
-    """As ``_iterator``; later Pythons have no pickles of these at all."""
-    if "__reduce__" not in itertools.chain.__dict__:
-        return NotImplemented
-    reduced = obj.__reduce__()
-    return (builders.make_spent_chain, ()) if reduced[1:] == ((),) else reduced
-
-
 def _file(world: DumpWorld, obj: Any) -> Any:
     if kinds.is_closed_file(obj):
         return builders.make_closed_file, (type(obj).__name__, obj.name, str(getattr(obj, "mode", "r")))
@@ -325,8 +293,8 @@ def _general(cls: type) -> Reducer:
         reducer = instances.exception
     elif cls.__module__ == "_io":
         reducer = _file
-    elif cls in _ITERATORS:
-        reducer = _iterator
+    elif cls in iterators.KINDS:
+        reducer = iterators.iterator
     elif name == "os._Environ":
         reducer = _environment
     elif name in kinds._LOCKS:
@@ -356,7 +324,7 @@ _REDUCERS: dict[type, Reducer] = {
     weakref.ProxyType: _weak_proxy,
     weakref.CallableProxyType: _weak_proxy,
     property: _property,
-    itertools.chain: _chain,
+    itertools.chain: iterators.chain,
     classmethod: _wrapped,
     staticmethod: _wrapped,
     memoryview: arrays.memory,
