@@ -38,6 +38,9 @@ RESULT_NUMBERS = "results"
 ALL_CLASSES = "classes"
 """Key in a trace's ambient items of cells that could ask a class for its subclasses."""
 
+LOADED_MODULES = "loaded modules"
+"""Key in a trace's ambient items of cells that could ask `sys.modules` what was imported before."""
+
 SUBCLASSES = "process:subclasses"
 """Ambient item of notebooks whose code does so: from then on every function that is called may."""
 
@@ -279,6 +282,11 @@ def classes_digest(state: State) -> str:
     return blake2b(repr(found).encode(), digest_size=16).hexdigest()
 
 
+def modules_digest(state: State) -> str:
+    """Digest of the modules that cells imported."""
+    return blake2b(repr(sorted(state.imports)).encode(), digest_size=16).hexdigest()
+
+
 def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
     if not rules.on("R7"):
         return
@@ -287,6 +295,8 @@ def _ambient(trace: Trace, state: State, outside: Outside) -> Iterable[str]:
             current = numbers_digest(state)
         elif key == ALL_CLASSES:
             current = classes_digest(state)
+        elif key == LOADED_MODULES:
+            current = modules_digest(state)
         elif key == ALL_VARIABLES:
             current = variables_digest(state)
         elif key == PATCHES:

@@ -49,11 +49,13 @@ from nbrewind.plan.algebra import (
 from nbrewind.plan.match import (
     ALL_CLASSES,
     ALL_VARIABLES,
+    LOADED_MODULES,
     PATCHES,
     RESULT_NUMBERS,
     SUBCLASSES,
     classes_digest,
     concerns,
+    modules_digest,
     names_digest,
     numbers_digest,
     patches_digest,
@@ -203,7 +205,9 @@ class Recorder:
         read = expand(before, set(cell.reads) | libs)
         local = modules.local_modules(imported=bool(self.process.imports.fresh))
         new_modules = local - running.loaded | local & set(self.process.imports.reloaded)
-        trace = self._trace(running, cell, read, before, files, flags, new_modules)
+        behind = Behind.of(running.code, read, memory.live)
+        names = behind.names()
+        trace = self._trace(running, cell, read, before, files, flags, new_modules, names)
         trace_key = key_of_trace(running.key, trace)
         self._counter += 1
         record_id = hash_parts(trace_key, self.history.run.id, str(self._counter))
@@ -221,10 +225,8 @@ class Recorder:
         packages = {root[4:] for root in read if root.startswith("lib:")}
         packages |= {name.partition(".")[0] for name in running.imports}
         patched = self.process.patches.changed(packages) if rules.on("R8") else set()
-        behind = Behind.of(running.code, read, memory.live)
         attributes = self._attributes(behind, read, packages, new_modules, before)
         attributes += sorted(patched.difference(attributes))
-        names = behind.names()
         around = effects(
             self.process,
             before,
@@ -375,6 +377,7 @@ class Recorder:
         files: CellFiles,
         flags: list[str],
         new_modules: set[str],
+        names: frozenset[str],
     ) -> Trace:
         reads: dict[Root, str] = {}
         for root in sorted(read):
@@ -404,6 +407,8 @@ class Recorder:
             ambient[RESULT_NUMBERS] = numbers_digest(before)
         if prepare.sees_classes(before, running.names):
             ambient[ALL_CLASSES] = classes_digest(before)
+        if {"sys", "modules"} <= names:
+            ambient[LOADED_MODULES] = modules_digest(before)
         patched = patches_digest(before, reads)
         if patched:
             ambient[PATCHES] = patched
