@@ -255,7 +255,7 @@ class FileWatch:
             or path in self.ignored
             or any(part in _NEVER_LISTED for part in path.split("/"))
             or path.startswith(self.ignored_roots)
-            or is_library_path(path)
+            or is_library_path(path + "/")
             or path.startswith("/tmp/ipykernel_")
             or path == "/"
         )
