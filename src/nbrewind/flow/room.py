@@ -9,6 +9,7 @@ is remembered here, counted over threads, and told to who records it.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import threading
 import warnings
@@ -89,3 +90,17 @@ def unwarned() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+_OF_PICKLING = ("ignore", re.compile("Pickle, copy, and deepcopy support"), DeprecationWarning, None, 0)
+
+
+@contextlib.contextmanager
+def without_notices() -> Iterator[None]:
+    """Itertools load although a notebook makes errors of warnings; filters that others set meanwhile stay."""
+    warnings.filters.insert(0, _OF_PICKLING)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a package that is imported may have emptied the list
+            warnings.filters.remove(_OF_PICKLING)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import msgspec
 
 from nbrewind.errors import LeftOut, MissingObject, NotStorable
 from nbrewind.flow.buffers import blocks
-from nbrewind.flow.room import deep
+from nbrewind.flow.room import deep, without_notices
 from nbrewind.model import Digest
 from nbrewind.values import builders
 from nbrewind.values.parts import Stored
@@ -94,7 +94,7 @@ def load(image: bytes, context: builders.LoadContext, join: Join) -> dict[str, A
     buffers = [join(digests) for digests in parts.buffers]
     builders.push(context)
     try:
-        with deep(), undrawn():
+        with deep(), undrawn(), without_notices():
             loaded: dict[str, Any] = builders.loads(parts.stream, buffers)
     except (NotStorable, MissingObject):
         raise
