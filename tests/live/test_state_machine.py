@@ -161,12 +161,15 @@ class LiveKernel(RuleBasedStateMachine):
     @precondition(lambda self: not self.over)
     @rule()
     def look_at_everything(self) -> None:
-        self.pair.compare()
+        try:
+            self.pair.compare()
+        except Told as told:
+            self.give_up(told)
 
     def teardown(self) -> None:
         try:
             if self.pair.ours.alive() and not self.over:
-                self.pair.compare()
+                self.look_at_everything()
         finally:
             self.pair.close()
 
