@@ -449,19 +449,12 @@ class TaskContext:
             except NotStorable as error:
                 cell.notes.setdefault(f"the result of task {entry.name} is not stored: {error}")
                 return None
-            entry = replace(
-                entry,
-                result=self.store.put(data),
-                result_digest=digest,
-                key=tickets[0].key,
-                occurrence=tickets[0].occurrence,
-            )
+            entry = replace(entry, result=self.store.put(data), result_digest=digest)
         with self._lock:
             cell.reads.update(entry.files)
             cell.outputs.update(_paths(entry.outputs))
         for ticket in tickets:
-            if (ticket.key, ticket.occurrence) != (entry.key, entry.occurrence):
-                entry = replace(entry, key=ticket.key, occurrence=ticket.occurrence)
+            entry = replace(entry, key=ticket.key, occurrence=ticket.occurrence)
             self.store.add_task(entry)
         return entry
 

@@ -27,7 +27,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-TOPIC = "nbrewind-reports"
+TOPIC = "nbrewind-tasks"
 MARK = "nbrewind-report"
 """Begins what a ``Returning`` gives: (mark, report, value)."""
 _WORDS = 1000
@@ -490,7 +490,7 @@ def _generator() -> random.Random:
 class _Wrapper:
     """What travels: the function, and how to make the wrapper again where nbrewind is unknown."""
 
-    def __init__(self, func: Any, *details: Any) -> None:
+    def __init__(self, func: Callable[..., Any], *details: Any) -> None:
         self.func = func
         self.details = details
         self.__name__ = getattr(func, "__name__", type(func).__name__)
@@ -569,60 +569,33 @@ class Several:
 
 
 class Traced(_Wrapper):
-    """A task of Dask: its report goes to the client as an event, named by ``ident``."""
+    """A task of Dask: its report goes to the client as an event named by ``ident``."""
 
-    def __init__(
-        self,
-        func: Callable[..., Any] | None,
-        ident: str,
-        give: bool = False,
-        prompt: bool = False,
-        sealed: bytes = b"",
-        name: str = "",
-    ) -> None:
-        super().__init__(func, ident, give, prompt, sealed, name)
-        self.__name__ = name or self.__name__
+    def __init__(self, func: Callable[..., Any], ident: str) -> None:
+        super().__init__(func, ident)
         self.ident = ident
-        self.give = give
-        """Whether a small result goes with the report, so that the client need not ask for it."""
-        self.prompt = prompt
-        """Whether other tasks wait for the report."""
-        self.sealed = sealed
-        """The function, pickled and backwards, where it is not given itself.
-
-        The scheduler pickles each task by itself, and a function of the notebook travels by value: for tasks
-        of microseconds that is a good part of their cost.  Each call still has a function of its own.
-        Backwards, since Dask pickles a second time, and slowly, what has ``__main__`` in its pickle.
-        """
         if inspect.iscoroutinefunction(func):
             # distributed's own test for "run me on the event loop".
             self.__tornado_coroutine__ = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        func: Any = pickle.loads(self.sealed[::-1]) if self.sealed else self.func
-        if inspect.iscoroutinefunction(func):
-            return self._wait(func, args, kwargs)
+        if inspect.iscoroutinefunction(self.func):
+            return self._wait(args, kwargs)
         watch = Watch()
         try:
-            value = func(*args, **kwargs)
-        except BaseException:
-            self._send(watch.end(), failed=True)
-            raise
-        self._send(watch.end(), value)
-        return value
+            return self.func(*args, **kwargs)
+        finally:
+            self._send(watch.end())
 
-    async def _wait(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    async def _wait(self, args: Any, kwargs: Any) -> Any:
         watch = Watch()
         try:
-            value = await func(*args, **kwargs)
-        except BaseException:
-            self._send(watch.end(), failed=True)
-            raise
-        self._send(watch.end(), value)
-        return value
+            return await self.func(*args, **kwargs)
+        finally:
+            self._send(watch.end())
 
-    def _send(self, report: dict[str, Any], value: Any = None, *, failed: bool = False) -> None:
-        report["ident"], report["failed"] = self.ident, failed
+    def _send(self, report: dict[str, Any]) -> None:
+        report["ident"] = self.ident
         try:
             from distributed.worker import get_worker
 
@@ -630,129 +603,7 @@ class Traced(_Wrapper):
         except (ImportError, ValueError):
             LOCAL[self.ident] = report
             return
-        data = pickled_small(value) if self.give and not failed else None
-        if data is not None:
-            report["value"] = data
-        # The client takes hold of a result that it must ask for before the notebook can let go of it:
-        # such a report must not come after the news that the task is done.
-        later = not (self.prompt or failed or (self.give and data is None))
-        _outbox(worker).add(report, at_once=not later)
-
-
-PAUSE = 0.02
-"""Seconds between two messages with reports of one worker, unless somebody waits for one."""
-
-
-class Outbox:
-    """Reports of one of Dask's workers on their way to the client.
-
-    The first goes at once, those that come right after it go together: an event for each task costs the
-    worker, the scheduler and the client more than a task of microseconds.  What a killed worker had here
-    is not logged, and runs again.
-    """
-
-    def __init__(self, worker: Any) -> None:
-        self._worker = worker
-        self._lock = threading.Lock()
-        self._reports: list[dict[str, Any]] = []
-        self._timed = False
-        self._sent = 0.0
-        # The engine tells its plugins that the worker closes; on its loop, which goes through them.
-        worker.loop.add_callback(worker.plugins.setdefault, f"{TOPIC}-{NAME}", self)
-
-    def add(self, report: dict[str, Any], *, at_once: bool) -> None:
-        """Send a report, soon or together with all that wait before this returns."""
-        with self._lock:
-            self._reports.append(report)
-            timed = self._timed
-            if not at_once and time.monotonic() - self._sent < PAUSE:
-                self._timed = True
-                if not timed:
-                    self._worker.loop.add_callback(self._worker.loop.call_later, PAUSE, self._flush)
-                return
-        self._flush(timed)
-
-    def _flush(self, timed: bool = False) -> None:
-        # Under the lock: who sends a report must know that those before it are sent.
-        with self._lock:
-            self._timed = timed
-            reports, self._reports = self._reports, []
-            if reports:
-                self._sent = time.monotonic()
-                self._send(reports)
-
-    def _send(self, reports: list[dict[str, Any]]) -> None:
-        try:
-            self._worker.log_event(TOPIC, {"reports": reports})
-        except Exception:  # noqa: BLE001 - a report that cannot travel is lost: its task runs again
-            if len(reports) > 1:
-                for report in reports:
-                    self._send([report])
-
-    def teardown(self, worker: Any) -> None:
-        """The worker closes."""
-        self._flush()
-
-
-def _outbox(worker: Any) -> Outbox:
-    name = f"_{NAME}"
-    found: Outbox | None = worker.__dict__.get(name)
-    if found is None:
-        with _hooked:
-            found = worker.__dict__.get(name) or Outbox(worker)
-            worker.__dict__[name] = found
-    return found
-
-
-SMALL = 1024
-"""Bytes of a result, about, that travel with the report."""
-_PLAIN_KINDS = frozenset({type(None), bool, float, complex})
-
-
-def pickled_small(value: Any) -> bytes | None:
-    """A small result made of builtins alone, pickled; None for any other.
-
-    What an engine delivers for these is what pickle makes of them, so nothing is lost by not asking it.
-    """
-    try:
-        return pickle.dumps(value, 5) if _room(value, SMALL) >= 0 else None
-    except Exception:  # noqa: BLE001 - other threads may change it meanwhile
-        return None
-
-
-def _room(value: Any, room: int) -> int:
-    """What is left of so many bytes after a value; negative where it does not fit or is not plain."""
-    kind = type(value)
-    if kind in _PLAIN_KINDS:
-        return room - 8
-    if kind is int:
-        return room - 8 - int(value.bit_length()) // 8
-    if kind is str:
-        return room - 4 * len(value)
-    if kind is bytes:
-        return room - len(value)
-    if kind is tuple or kind is list:
-        room -= 8
-        for part in value:
-            if room < 0:
-                break
-            room = _room(part, room)
-        return room
-    if kind is dict:
-        room -= 8
-        for name, part in value.items():
-            if room < 0:
-                break
-            room = _room(part, _room(name, room))
-        return room
-    if kind.__module__ == "numpy" and _is_number(kind, value):
-        return room - 32
-    return -1
-
-
-def _is_number(kind: type, value: Any) -> bool:
-    numpy: Any = sys.modules.get("numpy")
-    return numpy is not None and issubclass(kind, numpy.generic) and str(value.dtype.kind) in "biufc"
+        worker.log_event(TOPIC, report)
 
 
 class _Loader:

@@ -12,7 +12,6 @@ from dask import highlevelgraph as _highlevel
 from distributed import utils as _utils
 from distributed import utils_comm as _utils_comm
 from distributed.deploy import cluster as _cluster
-from distributed.protocol import pickle as _pickle
 
 dask: Any = _dask
 client: Any = _client
@@ -28,4 +27,3 @@ thread_state: Any = vars(_worker)["thread_state"]
 sync: Any = _utils.sync
 pack_data: Any = _utils_comm.pack_data
 unpack_remotedata: Any = _utils_comm.unpack_remotedata
-pickle: Any = _pickle

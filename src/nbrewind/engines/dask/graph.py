@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any, Literal
 
 from dask._task_spec import Alias, DataNode, GraphNode, NestedContainer, Task, TaskRef, convert_legacy_graph
@@ -26,8 +25,6 @@ from nbrewind.tasks.walk import walked
 
 Fate = Literal["glue", "plain", "served", "run", "deferred", "data"]
 Key = Any
-End = tuple[Literal["finished", "error"], str]
-"""How a task ended; the text tells the error."""
 
 
 @dataclass(eq=False, slots=True)
@@ -64,11 +61,7 @@ class Item:
     """What the base is made of, by names for people."""
     place: str = ""
     """What tells tasks of the notebook's own process from others: those may change what they are given."""
-    alone: bool = False
-    """Whether its callable is a function that holds nothing but code and immutable atoms."""
     sent: bool = False
-    end: End | None = None
-    """How it ended, where nobody may hold its future any more."""
 
     def pending(self) -> list[Item]:
         """Recorded items above this one whose result digest is not known yet."""
@@ -149,7 +142,6 @@ class Reader:
         self.context = context
         self.place = place
         self._parts: Callable[[], dict[str, Digest]] = dict
-        self._alone = False
         self.known = known
         """Gives the item of a key that the client holds already, if there is one."""
 
@@ -192,9 +184,9 @@ class Reader:
         item = Item(key, spec, name=_label(key, spec), place=self.place)
         found: dict[Key, int] = {}
         try:
-            self._parts, self._alone = dict, False
+            self._parts = dict
             item.base, item.user = self.base(spec, found)
-            item.parts, item.alone = self._parts, self._alone
+            item.parts = self._parts
         except NotStorable:
             item.base = None
         keys = list(found)
@@ -238,14 +230,12 @@ class Reader:
         leaves = {TaskRef: leaf, GraphNode: leaf}
         if spec.has_subgraph():
             digest, user = self._fused(spec, leaf)
-            self._alone = False
         else:
             container = isinstance(spec, NestedContainer)
             func, kwargs = (type(spec), None) if container else (spec.func, spec.kwargs)
             identity = self.context.identity(func, spec.args, kwargs, leaves=leaves)
             digest, user = identity.key, identity.user
             self._parts = identity.parts
-            self._alone = type(func) is FunctionType and identity.code.settled
         return digest, user or reached
 
     def _fused(self, spec: Task, leaf: Callable[[Any], str]) -> tuple[Digest, bool]:

@@ -241,7 +241,7 @@ def _release_key(original: Callable[..., Any]) -> Any:
     def call(self: Any, key: Any) -> Any:
         runtime = self.__dict__.get(ATTRIBUTE)
         if runtime is not None:
-            runtime.release(key, self.futures.get(key))
+            runtime.items.pop(key, None)
         return original(self, key)
 
     return _named(call, original)

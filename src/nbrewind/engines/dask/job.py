@@ -6,10 +6,9 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Iterator
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from dask._task_spec import DataNode, Task, TaskRef
+from dask._task_spec import DataNode, Task
 
 from nbrewind.engines.dask import record
 from nbrewind.engines.dask.dasklib import (
@@ -20,7 +19,6 @@ from nbrewind.engines.dask.dasklib import (
     LLGExpr,
     MaterializedLayer,
     dask,
-    pickle,
 )
 from nbrewind.engines.dask.graph import Item, Key
 from nbrewind.flow.code import hash_parts
@@ -65,7 +63,6 @@ class Job:
         self.pins: dict[Key, Any] = {}
         self._identity = uuid.uuid4().hex
         self._count = 0
-        self._seals: dict[Any, bytes] = {}
 
     def settle(self, item: Item) -> None:
         """A deferred item was served, sent or dropped."""
@@ -133,23 +130,13 @@ class Job:
             return spec
         self._count += 1
         item.ident = f"{self._identity}-{self._count}"
-        sealed = self._sealed(spec.func) if item.alone and _plain(spec) else b""
-        name = getattr(spec.func, "__name__", "")
         return Task(
             spec.key,
-            worker.Traced(
-                None if sealed else spec.func, item.ident, item.recorded, bool(self.open), sealed, name
-            ),
+            worker.Traced(spec.func, item.ident),
             *spec.args,
             _data_producer=spec.data_producer,
             **spec.kwargs,
         )
-
-    def _sealed(self, func: Any) -> bytes:
-        """A function as ``Traced`` takes it for all tasks of the graph; empty where it travels as it is."""
-        if func not in self._seals:
-            self._seals[func] = b"" if iscoroutinefunction(func) else seal(func)
-        return self._seals[func]
 
     def _expression(self, graph: dict[Key, Any]) -> Any:
         per_key: dict[Key, dict[str, Any]] = {}
@@ -164,23 +151,6 @@ class Job:
         layers["nbrewind-rest"] = MaterializedLayer(rest)
         dependencies: dict[str, set[str]] = {name: set() for name in layers}
         return HLGExpr(dsk=HighLevelGraph(layers, dependencies), output_keys=list(graph))
-
-
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, TaskRef})
-
-
-def _plain(spec: Any) -> bool:
-    """Whether nothing among the arguments can be an object that the function holds too."""
-    return all(type(value) in _ATOMS for value in (*spec.args, *spec.kwargs.values()))
-
-
-def seal(func: Any) -> bytes:
-    """The pickle of a function, backwards; empty where that would be no use."""
-    try:
-        data: bytes = pickle.dumps(func)
-    except Exception:  # noqa: BLE001 - the engine tells the user
-        return b""
-    return data[::-1] if b"__main__" in data else b""
 
 
 def dep_size(runtime: Runtime, item: Item) -> int:

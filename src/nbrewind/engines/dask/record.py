@@ -44,7 +44,7 @@ def write(
 ) -> None:
     """Log one completed task with the files of all ``sources`` (in the recording thread)."""
     cell = item.cell or CellTasks()
-    content = item.ticket.key if item.ticket is not None else content_key(item)
+    content = content_key(item)
     if content is None or item.deep is None:
         return
     wanted = [source for source in sources if source.ident]
@@ -71,8 +71,8 @@ def write(
     if written is None or error:
         return
     item.digest = written.result_digest
-    shape = shape_key(item) if item.deps else None
-    if shape is not None and not context.store.tasks(shape):
+    shape = shape_key(item)
+    if item.deps and shape is not None and not context.store.tasks(shape):
         context.store.add_task(TaskEntry(shape, item.name, "", created=time.time(), engine=SHAPE))
 
 
