@@ -133,7 +133,6 @@ def test_there_and_back(site: Site, tmp_path: Path, name: str) -> None:
 
 def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
     """An edit that needs tasks, recorded on a cluster: the second site has Dask's threads and no cluster."""
-    # Not an edit of HOT: its cell also makes a Path, and the class of that is in another module in Python 3.13.
     name, longer = "mapreduce", ("if length >= 2:", "if length >= 3:")
     notebook = packed_here(tmp_path, name, site)
     site.engine(there=True)

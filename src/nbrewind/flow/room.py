@@ -97,7 +97,11 @@ _OF_PICKLING = ("ignore", re.compile("Pickle, copy, and deepcopy support"), Depr
 
 @contextlib.contextmanager
 def without_notices() -> Iterator[None]:
-    """Itertools load although a notebook makes errors of warnings; filters that others set meanwhile stay."""
+    """Itertools load although a notebook makes errors of warnings: Python 3.12 and 3.13 warn of their pickles.
+
+    One filter goes in and out, where ``unwarned`` puts all back: a package that is imported by loading may set
+    filters of its own, which stay.
+    """
     warnings.filters.insert(0, _OF_PICKLING)  # type: ignore[attr-defined]
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from nbrewind.flow.ambient import SECRET, freeze
 from nbrewind.flow.code import hash_parts
@@ -73,11 +74,12 @@ def effects(
     it did that no record can give again; of ``private`` cells no value is stored.
     """
     found = Effects(_nowhere if private else process.store.put)
+    version_of = partial(hidden_version, trace_key=trace_key, before=before)
     with process.suspended():
         after = process.ambient.snapshot()
         for key, digest in after.items():
             if start.get(key) != digest:
-                _changed(process, key, digest, start, read, hidden_version(key, trace_key, before), found)
+                _changed(process, key, digest, start, read, version_of, found)
         # What the cell set without looking counts as changed, however equal: elsewhere it may not be.
         set_anew = process.ambient.seeded | process.ambient.drawn
         for key in set_anew | {"env:" + name for name in process.ambient.env_writes}:
@@ -85,7 +87,7 @@ def effects(
                 _set(process, key, found)
         reloaded = [RELOADED + name for name in dict.fromkeys(process.imports.reloaded)]
         for label in (*process.hidden.changed(names), *untold, *reloaded):
-            _hidden(HIDDEN + label, hidden_version(HIDDEN + label, trace_key, before), found)
+            _hidden(HIDDEN + label, version_of, found)
     for key in before.ambient:
         if key.startswith("env:") and key not in after:
             found.written[key] = AmbientValue("")
@@ -98,7 +100,7 @@ def _changed(
     digest: str,
     start: dict[str, str],
     read: set[Root],
-    version: str,
+    version_of: Callable[[str], str],
     found: Effects,
 ) -> None:
     ambient = process.ambient
@@ -113,7 +115,7 @@ def _changed(
     else:
         frozen = freeze(ambient.value(key))
         if frozen is None:
-            _hidden(key, version, found)
+            _hidden(key, version_of, found)
         else:
             found.written[key] = AmbientValue(digest, found.keep(frozen))
 
@@ -141,10 +143,10 @@ def _secret(key: str, digest: str, found: Effects) -> None:
     found.written[key] = AmbientValue(digest)
 
 
-def _hidden(key: str, version: str, found: Effects) -> None:
+def _hidden(key: str, version_of: Callable[[str], str], found: Effects) -> None:
     """A change that cannot be put back: its version is what made it, and its cell always runs."""
     found.flags.append("process")
-    found.written[key] = AmbientValue(version)
+    found.written[key] = AmbientValue(version_of(key))
     found.notes.append(
         f"changes {key.removeprefix(HIDDEN)} of the process, which cannot be stored: it runs at every repeat"
     )
