@@ -97,10 +97,10 @@ _OF_PICKLING = ("ignore", re.compile("Pickle, copy, and deepcopy support"), Depr
 
 @contextlib.contextmanager
 def without_notices() -> Iterator[None]:
-    """Itertools load although a notebook makes errors of warnings: Python 3.12 and 3.13 warn of their pickles.
+    """Itertools load although a notebook makes errors of warnings; Python 3.12 and 3.13 warn of them.
 
-    One filter goes in and out, where ``unwarned`` puts all back: a package that is imported by loading may set
-    filters of its own, which stay.
+    One filter goes in and out, where ``unwarned`` puts all back: a package that loading imports may set some
+    of its own, which stay.
     """
     warnings.filters.insert(0, _OF_PICKLING)  # type: ignore[attr-defined]
     try:
