@@ -539,6 +539,11 @@ class Memory:
         if value is not None and (version is None or version.finaliser) and rules.on("R14"):
             self.graveyard.append(value)
 
+    def leave_alive(self) -> None:
+        """Values that were dropped and are back, as after a recomputation: they end when their names do."""
+        alive = {id(value) for value in (*self.live.values(), *dict.values(self.namespace))}
+        self.graveyard = [value for value in self.graveyard if id(value) not in alive]
+
     def become(self, state: State) -> None:
         """Take another state: components that are whole in memory at their version are kept (R10)."""
         self.state = state

@@ -102,6 +102,7 @@ async def recompute(session: Session, root: Root) -> None:
                 memory.world.register_class(name, cls)
                 _stand_in(cls, made, memory.world.classes.values())
         dict.update(memory.namespace, stash)
+        memory.leave_alive()
         for name in shims:
             if not dict.__contains__(memory.namespace, name):
                 memory.namespace.shim(name)
