@@ -21,6 +21,7 @@ VERBS = [
     ("tasks",),
     ("check",),
     ("gc",),
+    ("pin",),
     ("clear",),
     ("demo",),
     ("kernels", "install"),

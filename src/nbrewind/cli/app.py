@@ -20,6 +20,7 @@ from nbrewind.cli import (
     kernels,
     log,
     pack,
+    pin,
     plan,
     repeat,
     report,
@@ -72,7 +73,7 @@ def _root(
 _VERBS = (
     *(audit, repeat, plan, log, show, diff, compare, graph, report, stats, tasks),
     *(pack, unpack, verify, sign),
-    *(check, gc, clear, demo),
+    *(check, gc, pin, clear, demo),
 )
 
 for _module in _VERBS:

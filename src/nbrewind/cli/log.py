@@ -38,23 +38,31 @@ def log(
     debug: DebugOption = False,
 ) -> int:
     """List runs, newest first."""
+    from nbrewind.store import budget
+
     opened = open_existing(store_path(notebook, store))
     try:
         one = notebook is not None and not is_package(notebook)
         runs = opened.runs(str(full_path(notebook)) if notebook is not None and one else None)[:limit]
         counts = {run.id: len(opened.commits(run.id)) for run in runs}
+        pinned = budget.pinned(opened.path)
     finally:
         opened.close()
     from nbrewind.report.jsonview import SCHEMA, run_summary
 
     if as_json:
         print_json(
-            {"schema": SCHEMA, "runs": [{**run_summary(run), "cells": counts[run.id]} for run in runs]}
+            {
+                "schema": SCHEMA,
+                "runs": [
+                    {**run_summary(run), "cells": counts[run.id], "pinned": run.id in pinned} for run in runs
+                ],
+            }
         )
         return OK
     from nbrewind.report.text import output_console, runs_table
 
-    output_console().print(runs_table(runs, counts) if runs else "No runs.")
+    output_console().print(runs_table(runs, counts, pinned) if runs else "No runs.")
     return OK
 
 

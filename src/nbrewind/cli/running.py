@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nbformat import NotebookNode
 
+from nbrewind.cli.budget import check_budget, keep_within_budget
 from nbrewind.cli.common import (
     bytes_of,
     check_env_rule,
@@ -91,6 +92,8 @@ def run(request: Request) -> int:
     except NBRewindError as error:
         failure, written = error, None
     compared = _compare(before, notebook) if before is not None else None
+    if options.store is not None:
+        keep_within_budget(options.store)
     return _tell(request, result, written, failure, compared)
 
 
@@ -103,6 +106,7 @@ def _compare(before: NotebookNode, after: NotebookNode) -> Sequence[CellVerdict]
 def _prepare(request: Request) -> tuple[NotebookNode, bytes, RunOptions]:
     check_env_rule(request.env)
     check_keep_rule(request.keep)
+    check_budget()
     if request.engine not in {None, "none"}:
         raise UsageError(f"--engine knows only 'none' (run tasks in the kernel), not {request.engine!r}.")
     notebook = read_notebook(request.notebook)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -73,7 +73,7 @@ def plan_table(reports: Iterable[CellReport], sources: Sequence[str]) -> Table:
     return table
 
 
-def runs_table(runs: Iterable[Run], counts: dict[str, int]) -> Table:
+def runs_table(runs: Iterable[Run], counts: dict[str, int], pinned: Collection[str] = ()) -> Table:
     """The history: a row per run, newest first; ``counts`` are commits per run id."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "started", "mode", "status", "cells", "notebook"):
@@ -81,7 +81,12 @@ def runs_table(runs: Iterable[Run], counts: dict[str, int]) -> Table:
     for run in runs:
         cells = str(counts.get(run.id, 0))
         table.add_row(
-            run.id[:12], moment(run.started), run.mode, run.status, cells, Text(run.notebook or "-")
+            run.id[:12],
+            moment(run.started),
+            run.mode,
+            run.status + (", pinned" if run.id in pinned else ""),
+            cells,
+            Text(run.notebook or "-"),
         )
     return table
 

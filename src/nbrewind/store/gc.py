@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nbrewind.errors import StoreError
 from nbrewind.model import Digest, Record, Run, TaskEntry
-from nbrewind.store import catalog, compact, folder, lease
+from nbrewind.store import budget, catalog, compact, folder, lease
 from nbrewind.store.ledger import decode
 from nbrewind.store.objects import Objects
 from nbrewind.store.pack import Location
@@ -252,6 +252,7 @@ class _Survey:
         self.tasks: dict[int, tuple[str, bytes]] = {
             seq: (key, body) for seq, key, body in reader.rows("select seq, key, body from tasks")
         }
+        self.pinned = budget.pinned(place)
         self.marked: set[str] = set()
 
     def run(self) -> Garbage:
@@ -300,13 +301,14 @@ class _Survey:
         )
 
     def _runs(self) -> set[str]:
-        """Marks what the kept runs lead to: the newest of each notebook always, others as they fit."""
+        """Marks what the kept runs lead to: the newest of each notebook, pinned ones, others as they fit."""
         notebooks: set[str] = set()
         newest, others = [], []
         for name, body in self.runs.items():
             run = decode(body, Run)
+            needed = name in self.pinned or self.others.rely_on(name)
             if (
-                run is None or run.notebook not in notebooks or self.others.rely_on(name)
+                run is None or run.notebook not in notebooks or needed
             ):  # what cannot be read is `check`'s concern
                 newest.append(name)
             elif max(run.started, run.ended) >= self.limits.before:
