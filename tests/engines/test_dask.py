@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -540,6 +541,15 @@ def test_a_cluster_leaves_the_import_path_alone(notebooks: Make) -> None:
     assert sys.path == before
     first.space["client"].close()
     first.space["cluster"].close()
+
+
+def test_the_engine_draws_from_a_generator_of_its_own(notebooks: Make, cluster: str) -> None:
+    """It draws for each result that it gathers: a served one would leave the notebook other numbers."""
+    source = "import random\nrandom.seed(4)\nclient.gather(client.map(work, range({})))\nr = random.random()"
+    for tasks in (3, 5):
+        notebook = notebooks()
+        assert run(notebook, cluster, source.format(tasks)) == random.Random(4).random()
+    assert notebook.last.served == 3 and notebook.last.run == 2
 
 
 def test_rebuilding_imports_the_engine_first() -> None:

@@ -9,12 +9,14 @@ complete the picture.  Names that a notebook has imported already (``wait``,
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import math
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from nbrewind.engines.dask import dasklib, lazy, recipes, record
+from nbrewind.engines.dask import dasklib, draws, lazy, recipes, record
 from nbrewind.engines.dask.dasklib import Client, Cluster, Future, pack_data, thread_state, unpack_remotedata
 from nbrewind.engines.dask.graph import Item
 from nbrewind.engines.dask.job import Originals
@@ -60,16 +62,31 @@ def install(context: TaskContext) -> None:
     finder = _find_client(dasklib.client._get_global_client)
     _patch(dasklib.client, "_get_global_client", finder)
     _patch(lazy, "before_start", _restore)
+    for module, name, value in draws.replacements():
+        _patch(module, name, value)
+    atexit.register(_close_clients)  # later than the engine's own, so it runs before these
 
 
 def uninstall() -> None:
     """Take the hooks out."""
+    atexit.unregister(_close_clients)
     if _saved:
         del Cluster.__init_subclass__
     while _saved:
         owner, name, value = _saved.pop()
         setattr(owner, name, value)
     _context.clear()
+
+
+def _close_clients() -> None:
+    """The process ends: clients go before their clusters.
+
+    A cluster that loses its workers one by one has the rest compute again what a client still holds.
+    """
+    for client in list(Client._instances):
+        if client.status == "running" and not client.asynchronous:
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):  # it ends with the process
+                client.close(timeout=5)
 
 
 def finish(timeout: float | None) -> None:
