@@ -177,11 +177,14 @@ class _Steps:
         self.finding.actions[step] = result.actions
 
     def draws(self, reference: Result, left: dict[str, str]) -> bool:
-        """Whether a plain run that began with other random states differs too: nothing to compare with then."""
+        """Whether a plain run that began with other random states differs too: nothing to compare with then.
+
+        Several, since a choice among few values may come out alike.
+        """
         now, self.left = self.left, left
         try:
-            other = self.plain(*self.asked[id(reference)], entropy=3)
-            return bool(self.differences("", reference, other))
+            others = (self.plain(*self.asked[id(reference)], entropy=entropy) for entropy in range(3, 9))
+            return any(self.differences("", reference, other) for other in others)
         finally:
             self.left = now
 
