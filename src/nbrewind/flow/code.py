@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dis
+import inspect
 import io
 import linecache
 import sys
@@ -337,6 +338,15 @@ def operations(code: CodeType) -> Iterator[dis.Instruction]:
         yield from instructions(inner)
 
 
+def is_class_body(code: CodeType) -> bool:
+    """Whether code is the body of a class, which binds names of its own.
+
+    A cell may mention ``__qualname__`` too.
+    """
+    named = code.co_name.isidentifier()  # that of a cell or text is `<module>`
+    return named and not code.co_flags & inspect.CO_NEWLOCALS and "__qualname__" in code.co_names
+
+
 @lru_cache(maxsize=8192)
 def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     deletes: set[str] = set()
@@ -344,7 +354,7 @@ def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[st
     stores: set[str] = set()
     faults: set[str] = set()
     for inner in with_texts(code):
-        class_body = "__qualname__" in inner.co_names and not inner.co_flags & 0x2
+        class_body = is_class_body(inner)
         bound: set[str] = set()
         straight = True
         for op in instructions(inner):

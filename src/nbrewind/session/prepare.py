@@ -80,7 +80,7 @@ def load_classes(memory: Memory, code: CodeType) -> None:
     All of them for code that may ask; before code that makes a class those that can be had at once.
     """
     asks = sees_classes(memory.state, codes.attribute_names(code))
-    if not asks and not any(isinstance(c, CodeType) and "__qualname__" in c.co_names for c in code.co_consts):
+    if not asks and not any(isinstance(c, CodeType) and codes.is_class_body(c) for c in code.co_consts):
         return
     with memory.own_work():
         for root, version in list(memory.state.names.items()):

@@ -7,11 +7,9 @@ besides must have the recorded digests, or the value is not trusted.
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import threading
 from collections.abc import Iterable, Mapping, Set
-from types import CellType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbrewind.errors import NBRewindError, RecomputeFailed
@@ -23,6 +21,7 @@ from nbrewind.session import modules, prepare
 from nbrewind.session.keep import left_out
 from nbrewind.session.memory import Memory, same
 from nbrewind.session.recorder import key_of_trace
+from nbrewind.session.standing import depth, reclass, stand_in
 
 if TYPE_CHECKING:
     from nbrewind.session.core import Session
@@ -75,6 +74,7 @@ async def recompute(session: Session, root: Root) -> None:
         ambient = {key: process.ambient.value(key) for key in process.ambient.snapshot()}
     aside = contextlib.ExitStack()
     aside.enter_context(process.files.set_aside())
+    apart: set[Root] = set()
     recording, process.ambient.recording = process.ambient.recording, False
     executing, process.tasks.executing = process.tasks.executing, False
     between, memory.between = memory.between, type(memory.between)()
@@ -96,11 +96,14 @@ async def recompute(session: Session, root: Root) -> None:
         memory.live, memory.held = live, held
         torn = _adopt(memory, rebuilt, classes, made_before, attributes, inside.keys())
         _put_attributes(session, attributes, rebuilt.held)
-        for name, cls in sorted(classes.items(), key=_depth):
+        for name, cls in sorted(classes.items(), key=depth):
             made = memory.world.classes[name]
             if made is not cls:
                 memory.world.register_class(name, cls)
-                _stand_in(cls, made, memory.world.classes.values())
+                try:
+                    stand_in(cls, made, memory.world.classes.values())
+                except TypeError:  # Python's: `__weakref__` among other slots, for one
+                    apart.add(name)
         dict.update(memory.namespace, stash)
         memory.leave_alive()
         for name in shims:
@@ -117,6 +120,12 @@ async def recompute(session: Session, root: Root) -> None:
         aside.close()
         _bring_again(
             session, {n for _, (_, record, _) in steps for n in record.delta.names if n in attributes}
+        )
+    if apart:
+        memory.drop_users(apart)
+        raise RecomputeFailed(
+            f"{root} cannot be restored here: its cells made the class {min(apart).rpartition('#')[2]} again, "
+            "and Python gives no instance of it another, equal class. Run its cells first."
         )
     if torn:
         raise RecomputeFailed(
@@ -357,50 +366,7 @@ async def _run_again(session: Session, commit: Commit, record: Record, before: S
         version_now = after.names.get(root)
         if version_now is not None:
             memory.held[root] = version_now
-    for root, cls in sorted(memory.world.classes.items(), key=_depth):
+    for root, cls in sorted(memory.world.classes.items(), key=depth):
         old = old_classes.get(root)
         if old is not None and old is not cls:
-            _reclass(old, cls)
-
-
-def _stand_in(kept: type, made: type, classes: Iterable[type]) -> None:
-    """What the cells have made refers to one object of a class, not to its equal that they made (R9)."""
-    for one in classes:
-        if made in one.__bases__:
-            type.__setattr__(one, "__bases__", tuple(_other(one.__bases__, made, kept)))
-        for name, value in list(vars(one).items()):
-            if value is made:
-                type.__setattr__(one, name, kept)
-    # No closure may hold the two here: its cell would be one of the referrers.
-    for referrer in gc.get_referrers(made):
-        if type(referrer) is list:
-            referrer[:] = _other(referrer, made, kept)
-        elif type(referrer) is CellType:
-            referrer.cell_contents = kept
-        elif type(referrer) is dict and not {"__module__", "__doc__"} <= referrer.keys():
-            for key, value in list(referrer.items()):
-                if value is made:
-                    referrer[key] = kept
-    _reclass(made, kept)
-
-
-def _other(values: Iterable[Any], made: type, kept: type) -> list[Any]:
-    return [kept if value is made else value for value in values]
-
-
-def _depth(named: tuple[str, type]) -> int:
-    """Bases go first: an instance of a class with slots changes it only for one with the very same base."""
-    return len(named[1].__mro__)
-
-
-def _reclass(old: type, new: type) -> None:
-    """Instances and subclasses of one object of a class take another, equal one (R5).
-
-    Never by what the author does when attributes are set.
-    """
-    subclasses: list[type] = type.__subclasses__(old)
-    for one in subclasses:
-        type.__setattr__(one, "__bases__", tuple(_other(one.__bases__, old, new)))
-    for obj in gc.get_referrers(old):
-        if type(obj) is old:
-            vars(object)["__class__"].__set__(obj, new)
+            reclass(old, cls)
