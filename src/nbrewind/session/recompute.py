@@ -124,8 +124,8 @@ async def recompute(session: Session, root: Root) -> None:
     if apart:
         memory.drop_users(apart)
         raise RecomputeFailed(
-            f"{root} cannot be restored here: its cells made the class {min(apart).rpartition('#')[2]} again, "
-            "and Python gives no instance of it another, equal class. Run its cells first."
+            f"{root} cannot be restored here: its cells made the class {min(apart).rpartition('#')[2]} "
+            "again, and Python gives no instance of it another, equal class. Run its cells first."
         )
     if torn:
         raise RecomputeFailed(
