@@ -241,6 +241,8 @@ class TaskEntry:
     """Environment variables that the task was seen to read, by what the notebook had in them."""
     parts: dict[str, Digest] = field(default_factory=dict)
     """What the key is made of, by names for people."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """Installed packages that its code and arguments name, by version (R13)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,21 @@ None for Parsl's: which of its kernels is loaded is state of its module, and any
 ELSEWHERE = ("--engine", "none", "--env", "any")
 """No engine is installed there, and NumPy and pandas are the newest, not those of the first site."""
 
+JOBS = """from dask_jobqueue import SLURMCluster
+
+cluster = SLURMCluster(cores=1, processes=1, memory="600MB", walltime="00:10:00",
+                       scheduler_options={"host": "127.0.0.1", "dashboard_address": None})
+cluster.scale(jobs=2)
+"""
+"""The line that makes the cluster, as somebody whose site has Slurm writes it."""
+
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """The other site, with an empty home."""
     found = Site.make(REPOSITORY / ".site-trixie")
     found.refresh()
-    found.engine(there=False)
+    found.engines()
     for path in found.home.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     yield found
@@ -135,7 +143,7 @@ def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
     """An edit that needs tasks, recorded on a cluster: the second site has Dask's threads and no cluster."""
     name, longer = "mapreduce", ("if length >= 2:", "if length >= 3:")
     notebook = packed_here(tmp_path, name, site)
-    site.engine(there=True)
+    site.engines("dask")
     assert site.has("dask") and not site.has("distributed")
     into = f"{name}-threads"
     site.nbrewind("unpack", f"{name}.zip", "--trust", "-o", into)
@@ -160,3 +168,37 @@ def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
     result = Path("results/mapreduce.json")
     assert (tmp_path / "back" / result).read_bytes() == (tmp_path / result).read_bytes()
     assert (tmp_path / result).read_bytes() != recorded
+
+
+def test_tasks_run_there_as_jobs_of_slurm(site: Site, tmp_path: Path) -> None:
+    """Recorded on a cluster of this machine's processes; an edit at the second site runs as jobs of its Slurm."""
+    name, hotter = "mapreduce", ("HOT = 27.0", "HOT = 26.0")
+    notebook = packed_here(tmp_path, name, site)
+    local = next(line for line in notebook.read_text().splitlines() if "cluster = LocalCluster(" in line)
+    site.engines("dask", "distributed", "dask-jobqueue")
+    site.settings(interface="lo", queue="main")
+    site.nbrewind("unpack", f"{name}.zip", "--trust", "-o", "jobs")
+    folder, there = f"{HOME}/jobs", site.home / "jobs" / notebook.name
+
+    # The scheduler is another, and half of the tasks see the edit: the others come from the package.
+    edit(there, local.strip().removesuffix(","), json.dumps(JOBS))
+    edit(there, *hotter)
+    changed = site.nbrewind("repeat", notebook.name, "--env", "any", folder=folder, slurm=True)
+    assert changed["status"] == "ok", changed["cells"]
+    assert [sum(cell["tasks"][what] for cell in changed["cells"]) for what in ("served", "run")] == [48, 47]
+    assert site.jobs() == 2
+
+    # Nothing changed: no job is asked for, though Slurm is there.
+    again = site.nbrewind("repeat", notebook.name, "--env", "any", folder=folder, slurm=True)
+    assert again["status"] == "ok" and executed(again) == [], again["cells"]
+    assert site.jobs() == 0
+    site.nbrewind("pack", notebook.name, "-o", "../jobs.zip", folder=folder)
+
+    # What the jobs gave is what a plain edit at the first site gives, and is taken there without any engine.
+    edit(notebook, *hotter)
+    assert here("repeat", notebook.name, folder=tmp_path)["status"] == "ok"
+    shutil.copy(site.home / "jobs.zip", tmp_path)
+    back = here("repeat", "jobs.zip", "--trust", *ELSEWHERE, "--into", "back", folder=tmp_path)
+    assert back["status"] == "ok" and executed(back) == [], back["cells"]
+    result = Path("results/mapreduce.json")
+    assert (tmp_path / "back" / result).read_bytes() == (tmp_path / result).read_bytes()

@@ -94,6 +94,8 @@ start() {
     munged --force --key-file="$run/munge.key" --socket="$run/munge.socket" --pid-file="$run/munged.pid" \
         --log-file="$folder/munged.log" --seed-file="$run/munge.seed"
     configuration > "$SLURM_CONF"
+    # Newer nodes do not start without control groups, unless told to.
+    case "$(slurmd -V)" in *' '2[0-3].*) ;; *) echo CgroupPlugin=disabled > "$folder/cgroup.conf" ;; esac
     slurmctld -c
     until_true 20 answers || { tail -n 5 "$folder/slurmctld.log" >&2; return 1; }
     for node in n1 n2; do slurmd -N "$node" -c; done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
 
@@ -39,3 +40,14 @@ def agrees(recorded: str, present: str, rule: str) -> bool:
     if rule == "any" or recorded == present:
         return True
     return rule == "compatible" and recorded.split(".")[:2] == present.split(".")[:2]
+
+
+def installed_agrees(package: str, recorded: str, rule: str = "compatible") -> bool:
+    """Whether the version that is installed here ``agrees`` with a recorded one."""
+    return agrees(recorded, installed_version(package), rule)
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Packages by the version that is installed here; those that have none are left out."""
+    found = {package: installed_version(package) for package in sorted(packages)}
+    return {package: version for package, version in found.items() if version}

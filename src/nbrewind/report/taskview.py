@@ -36,6 +36,7 @@ def made_of(entry: TaskEntry) -> dict[str, Any]:
         "parts": dict(sorted(entry.parts.items())),
         "reads": {path: f"{state.kind} {state.digest}" for path, state in sorted(entry.files.items())},
         "variables": dict(sorted(entry.variables.items())),
+        "packages": dict(sorted(entry.packages.items())),
         "outputs": {path: f"{state.kind} {state.digest}" for path, state in sorted(entry.outputs.items())},
         "result": entry.result_digest,
         "stdout": entry.stdout,
@@ -46,7 +47,7 @@ def differences(one: TaskEntry, other: TaskEntry) -> list[dict[str, Any]]:
     """Where two entries differ: what is in one and not, or not so, in the other."""
     found = []
     mine, theirs = made_of(one), made_of(other)
-    for group in ("parts", "reads", "variables", "outputs"):
+    for group in ("parts", "reads", "variables", "packages", "outputs"):
         for name in sorted({*mine[group], *theirs[group]}):
             before, after = mine[group].get(name), theirs[group].get(name)
             if before != after:
@@ -100,6 +101,7 @@ def _one(task: dict[str, Any]) -> RenderableType:
         ("parts", ""),
         ("reads", "file "),
         ("variables", "variable "),
+        ("packages", "package "),
         ("outputs", "writes "),
     ):
         for name, value in task[group].items():

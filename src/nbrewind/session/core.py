@@ -201,8 +201,12 @@ class Session:
             return "it read a clock or entropy (--strict)"
         if record.tasks:
             changed, missing = self.process.tasks.holds(record.tasks)
-            if changed or missing:
-                return "a task of it is not the same any more"
+            if changed:
+                first = changed[0]
+                what = first if first.startswith(("env:", "package:")) else f"file:{first}"
+                return f"{what} changed, which a task of it used"
+            if missing:
+                return "a task of it is not in the log"
         if record.open_tasks and self.process.tasks.late_files(record.open_tasks) is None:
             return "a task of it ran on after it, and what that wrote is not known"
         if record.overlapped and record.delta.files:

@@ -74,6 +74,7 @@ class Process:
         self.start = StartWorld(root, run, store.digest_file, self.ambient.base_env)
         self.start.ignored = self.files.ignored
         self.start.environment_rule = options.env
+        self.tasks.package_holds = self.start.package
         self.layer = FileLayer(self.start, store)
         self.hidden = HiddenState()
         self.counters = Counters()

@@ -14,7 +14,7 @@ from nbrewind import rules
 from nbrewind.errors import MissingObject, StoreError
 from nbrewind.flow.ambient import EVERY_NAME, names_of
 from nbrewind.flow.code import hash_parts
-from nbrewind.flow.environment import agrees, installed_version
+from nbrewind.flow.environment import installed_agrees
 from nbrewind.flow.files import _NEVER_LISTED
 from nbrewind.model import ABSENT, FileState, Run
 from nbrewind.store import Store
@@ -109,7 +109,7 @@ class StartWorld:
 
     def package(self, name: str, recorded: str) -> bool:
         """Whether an installed package agrees with a recorded version (R13)."""
-        return agrees(recorded, installed_version(name), self.environment_rule)
+        return installed_agrees(name, recorded, self.environment_rule)
 
     def variable(self, key: str) -> str:
         """Digest of an environment variable at the start of this kernel."""

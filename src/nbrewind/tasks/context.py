@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from nbrewind.errors import MissingObject, NotStorable, StoreError
 from nbrewind.flow.code import hash_bytes, hash_parts
+from nbrewind.flow.environment import installed_agrees, versions
 from nbrewind.flow.names import is_library_path
 from nbrewind.model import Digest, FileState, TaskCounts, TaskEntry
 from nbrewind.tasks import payload
@@ -75,6 +76,8 @@ class CellTasks:
     keys: dict[Digest, None] = field(default_factory=dict)
     occurrences: Counter[Digest] = field(default_factory=Counter)
     waiting: dict[Digest, list[int]] = field(default_factory=dict)
+    packages: dict[Digest, frozenset[str]] = field(default_factory=dict)
+    """What the keys that ``identify`` gave name."""
     reads: dict[str, FileState] = field(default_factory=dict)
     outputs: dict[str, FileState] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
@@ -115,6 +118,8 @@ class TaskContext:
         """Called when an engine is used implicitly and has no client: makes restored ones appear."""
         self.file_state: Callable[[str], FileState | None] | None = None
         """What the state S says a path holds (R6); None for paths it does not know."""
+        self.package_holds: Callable[[str, str], bool] = installed_agrees
+        """Whether an installed package agrees with a recorded version (R13)."""
         self.variable_digest: Callable[[str], Digest] = environment_digest
         """What a variable of the environment counts as (R7); set where the state S knows better."""
         self.is_user_frame: Callable[[FrameType], bool] = runs_user_code
@@ -232,19 +237,24 @@ class TaskContext:
         folder = self.files.folder()
         if folder:
             rest["working folder"] = folder
+        packages = code.packages | values.packages
         if options is not None:
-            rest["options"] = walked(options, known).digest()
+            walk = walked(options, known)
+            rest["options"] = walk.digest()
+            packages |= walk.packages
         parts = ["task", code.digest, values.digest]
         for name, digest in rest.items():
             parts += [name, digest]
         user = code.user or values.user
-        return Identity(hash_parts(*parts), func, arguments, code, values, rest, user, known)
+        return Identity(hash_parts(*parts), func, arguments, code, values, rest, user, known, packages)
 
     def identify(
         self, func: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **more: Any
     ) -> Digest:
-        """The key of a task; see ``identity``."""
-        return self.identity(func, args, kwargs, **more).key
+        """The key of a task, for ``lookup`` and ``record`` in the same cell; see ``identity``."""
+        found = self.identity(func, args, kwargs, **more)
+        self.cell.packages[found.key] = found.packages
+        return found.key
 
     def value_digest(self, value: Any, data: bytes | None = None) -> Digest:
         """What dependants see of a result: its content, else its stored bytes."""
@@ -279,11 +289,15 @@ class TaskContext:
             return next((e for e in (*exact, *others) if not self.changed(e) and self._present(e)), None)
 
     def changed(self, entry: TaskEntry) -> list[str]:
-        """Paths and variables (``env:NAME``) that no longer hold what the task read."""
+        """Paths, variables (``env:NAME``) and packages (``package:NAME``) that are not what the task had."""
         files = [path for path, wanted in entry.files.items() if not self._holds(path, wanted)]
-        return files + [
+        variables = [
             f"env:{name}" for name, wanted in entry.variables.items() if self.variable_digest(name) != wanted
         ]
+        packages = [
+            f"package:{name}" for name, had in entry.packages.items() if not self.package_holds(name, had)
+        ]
+        return files + variables + packages
 
     def lookup(self, key: Digest, *, pure: bool = False) -> TaskEntry | None:
         """Claim the next occurrence of ``key`` and serve it if the log has it.
@@ -433,6 +447,7 @@ class TaskContext:
             worker=worker,
             stdout=stdout,
             engine=engine,
+            packages=versions(self.cell.packages.get(key, ())),
         )
         return self.add([Ticket(key, place, self.cell)], entry, value)
 
@@ -457,6 +472,14 @@ class TaskContext:
             entry = replace(entry, key=ticket.key, occurrence=ticket.occurrence)
             self.store.add_task(entry)
         return entry
+
+    def alias(self, ticket: Ticket, entry: TaskEntry, packages: Mapping[str, str]) -> None:
+        """Let another key lead to an entry as well, with versions of the packages that this key rests on."""
+        other = replace(entry, key=ticket.key, occurrence=ticket.occurrence, packages=dict(packages))
+        places = (e for e in reversed(self.store.tasks(ticket.key)) if e.occurrence == ticket.occurrence)
+        newest = next(places, None)
+        if newest is None or _facts(newest) != _facts(other):
+            self.store.add_task(other)
 
     # -- files ------------------------------------------------------------------------
 
@@ -496,6 +519,11 @@ class TaskContext:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
+
+
+def _facts(entry: TaskEntry) -> tuple[object, ...]:
+    """What an entry says beside where and when the task ran."""
+    return entry.result, entry.error, entry.files, entry.outputs, entry.variables, entry.packages
 
 
 def _paths(outputs: Mapping[str, FileState]) -> dict[str, FileState]:

@@ -27,6 +27,7 @@ class Code:
     witnesses: Witnesses
     parts: dict[str, Digest]
     """What it is made of, by names for people."""
+    packages: frozenset[str]
 
 
 class CodeCache:
@@ -49,7 +50,9 @@ class CodeCache:
         if known is not None and known[0] is func and _holds(known[1].witnesses):
             return known[1]
         walk = walked(func, leaves)
-        code = Code(walk.digest(), walk.user, walk.settled, walk.witnesses, walk.parts)
+        code = Code(
+            walk.digest(), walk.user, walk.settled, walk.witnesses, walk.parts, frozenset(walk.packages)
+        )
         if walk.settled:
             if len(self._known) > 4096:
                 self._known.clear()
@@ -72,6 +75,7 @@ class Values:
     places: list[tuple[str, int]]
     """Where in it each argument begins."""
     shown: dict[str, str]
+    packages: frozenset[str]
 
     @classmethod
     def of(cls, arguments: Arguments, leaves: Mapping[type, Leaf]) -> Values:
@@ -84,7 +88,8 @@ class Values:
         if walk.opaque or walk.derived:
             raise NotStorable(next(iter(walk.opaque), "its content cannot be compared"))
         buffer = bytes(walk.buf)
-        return cls(hash_bytes(buffer), walk.user, set(walk.nodes) - walk.named, buffer, places, shown)
+        nodes = set(walk.nodes) - walk.named
+        return cls(hash_bytes(buffer), walk.user, nodes, buffer, places, shown, frozenset(walk.packages))
 
     @classmethod
     def _walk(
@@ -136,6 +141,8 @@ class Identity:
     """What else is in the key: declared inputs, the working folder, options."""
     user: bool
     leaves: Mapping[type, Leaf]
+    packages: frozenset[str]
+    """Installed packages whose versions count beside the key (R13)."""
 
     def parts(self) -> dict[str, Digest]:
         """What the key is made of, by names for people."""

@@ -1,7 +1,7 @@
 """Local helper modules as content, for tasks that import or name them.
 
 A worker imports the file as it is then, so what counts is the text of the file and of
-every local module that it imports in turn; installed packages count by version (R13).
+every local module that it imports in turn.
 """
 
 from __future__ import annotations
@@ -11,26 +11,11 @@ import dis
 import importlib.util
 import sys
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 
 from nbrewind.flow.code import codes_of, hash_parts
 from nbrewind.flow.names import is_library_path
-
-
-@lru_cache(maxsize=1024)
-def package_version(package: str) -> str:
-    """``major.minor`` of an installed package; empty for the standard library (R13)."""
-    if package in sys.stdlib_module_names:
-        return ""
-    text = getattr(sys.modules.get(package), "__version__", None)
-    if not isinstance(text, str):
-        try:
-            text = version(package)
-        except (PackageNotFoundError, ValueError):
-            return ""
-    return ".".join(text.split(".")[:2])
 
 
 def imported_names(code: CodeType) -> frozenset[str]:

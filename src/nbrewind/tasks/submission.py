@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.flow.environment import versions
 from nbrewind.model import TaskEntry
 from nbrewind.tasks import reports, worker
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
@@ -91,6 +92,7 @@ class Submission:
                 report,
                 created=time.time(),
                 parts=identity.parts(),
+                packages=versions(identity.packages),
             )
             self.entry = self.context.add([ticket], entry, value)
         return refusal

@@ -3,8 +3,8 @@
 Every engine's own key is too narrow or too wide (docs/architecture.md, "The task log").
 Ours follows a function through the globals, closures, defaults and classes that it can
 reach, as long as they are the notebook's or a local module's; what installed packages
-hold counts by name and version.  Code is compared as syntax trees, so comments, line
-numbers and file names do not count.
+hold counts by name, and their versions stand beside the key (``tasks.versions``).  Code is
+compared as syntax trees, so comments, line numbers and file names do not count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nbrewind.flow import digest as flow_digest
 from nbrewind.flow.names import is_library_path, is_local_module, package_of, reference
 from nbrewind.flow.room import with_room
 from nbrewind.model import Digest
-from nbrewind.tasks.modules import imported_names, module_digest, package_version
+from nbrewind.tasks.modules import imported_names, module_digest
 
 Leaf = Callable[[Any], str]
 """Gives the text that stands for an engine's own object (a future) in an identity."""
@@ -40,7 +40,7 @@ _HEAP = 1 << 9
 class TaskWalk(flow_digest.Walk):
     """A content walk that also goes through the code that values can reach."""
 
-    __slots__ = ("bindings", "leaves", "named", "parts", "settled", "user", "witnesses")
+    __slots__ = ("bindings", "leaves", "named", "packages", "parts", "settled", "user", "witnesses")
 
     def __init__(self, leaves: Mapping[type, Leaf] | None = None, bindings: Bindings | None = None) -> None:
         super().__init__(None)
@@ -53,6 +53,8 @@ class TaskWalk(flow_digest.Walk):
         """Whether only code and immutable atoms were met, so that the digest may be reused."""
         self.named: set[int] = set()
         """Nodes that are found again by name: classes and modules."""
+        self.packages: set[str] = set()
+        """Packages that are not local and were named."""
         self.parts: dict[str, Digest] = {}
         """What the code is made of, by names for people."""
         self.witnesses: Witnesses = []
@@ -187,7 +189,9 @@ class TaskWalk(flow_digest.Walk):
                 self._part(f"global {name}", start)
         for name in sorted(imported_names(code)):
             digest = module_digest(name)
-            if digest is not None:
+            if digest is None:
+                self.packages.add(package_of(name))
+            else:
                 self.settled = False
                 self.user = True
                 self.parts[f"module {name}"] = digest
@@ -261,7 +265,8 @@ class TaskWalk(flow_digest.Walk):
         self.settled = False
 
     def _library(self, module: str, qualname: str) -> None:
-        self.text(b"@", f"{module}:{qualname}:{package_version(package_of(module))}")
+        self.text(b"@", f"{module}:{qualname}")
+        self.packages.add(package_of(module))
 
     def _part(self, name: str, start: int) -> None:
         self.parts[name] = codes.hash_bytes(bytes(self.buf[start:]))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from nbrewind.flow import environment
 from nbrewind.tasks.adapter import EngineAdapter
 from nbrewind.testing import enginecases as cases
 from nbrewind.testing.notebook import Notebook
@@ -175,6 +176,31 @@ class EngineConformance:
         finally:
             sys.path.remove(str(self.folder))
             sys.modules.pop("conformance_helper", None)
+
+    @pytest.mark.parametrize(
+        "named", ["import packaging\n", "    import packaging\n"], ids=["global", "inside"]
+    )
+    def test_versions_of_packages_count_by_their_rule(
+        self, named: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R13: by default the same major and minor numbers of the packages that the task names."""
+        body = "    mark('versioned')\n    return len(packaging.__name__) + x\n"
+        head = "def versioned(x):\n"
+        functions = cases.FUNCTIONS + (head + named if named[0] == " " else named + head) + body
+        source = "r = result(submit(versioned, 1))"
+        installed = environment.installed_version
+        given = "24.1"
+        monkeypatch.setattr(
+            environment, "installed_version", lambda name: given if name == "packaging" else installed(name)
+        )
+        for given, runs in (("24.1", 1), ("24.1", 0), ("24.1.2", 0), ("25.0", 1), ("24.1", 0)):
+            assert self.life(source, functions) == 10
+            assert self.ran["versioned"] == runs, given
+        given = "26.0"
+        notebook = self.begin(functions)
+        notebook.context.package_holds = lambda name, recorded: True
+        notebook.run(source)
+        assert not self.ran
 
     # -- arguments ----------------------------------------------------------------------------
 

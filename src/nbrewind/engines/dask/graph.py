@@ -21,7 +21,7 @@ from nbrewind.errors import NotStorable
 from nbrewind.flow.code import hash_parts
 from nbrewind.model import Digest, TaskEntry
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
-from nbrewind.tasks.walk import walked
+from nbrewind.tasks.walk import TaskWalk, walked
 
 Fate = Literal["glue", "plain", "served", "run", "deferred", "data"]
 Key = Any
@@ -59,6 +59,10 @@ class Item:
     name: str = ""
     parts: Callable[[], dict[str, Digest]] = dict
     """What the base is made of, by names for people."""
+    packages: frozenset[str] = frozenset()
+    """Installed packages that the base names."""
+    known_versions: dict[str, str] | None = None
+    """See ``tasks.versions``."""
     place: str = ""
     """What tells tasks of the notebook's own process from others: those may change what they are given."""
     sent: bool = False
@@ -142,6 +146,7 @@ class Reader:
         self.context = context
         self.place = place
         self._parts: Callable[[], dict[str, Digest]] = dict
+        self._packages: set[str] = set()
         self.known = known
         """Gives the item of a key that the client holds already, if there is one."""
 
@@ -184,9 +189,9 @@ class Reader:
         item = Item(key, spec, name=_label(key, spec), place=self.place)
         found: dict[Key, int] = {}
         try:
-            self._parts = dict
+            self._parts, self._packages = dict, set()
             item.base, item.user = self.base(spec, found)
-            item.parts = self._parts
+            item.parts, item.packages = self._parts, frozenset(self._packages)
         except NotStorable:
             item.base = None
         keys = list(found)
@@ -205,7 +210,7 @@ class Reader:
         if isinstance(spec, Alias):
             return hash_parts("alias", str(found.setdefault(spec.target, len(found)))), False
         if isinstance(spec, DataNode):
-            walk = walked(spec.value, self.context.leaves)
+            walk = self._walked(spec.value)
             return hash_parts("data", walk.digest()), walk.user
         return self._task(spec, lambda key: f"#{found.setdefault(key, len(found))}")
 
@@ -220,7 +225,7 @@ class Reader:
             if isinstance(obj, Alias):
                 return child(obj.target)
             if isinstance(obj, DataNode):
-                walk = walked(obj.value, self.context.leaves)
+                walk = self._walked(obj.value)
                 reached = reached or walk.user
                 return walk.digest()
             digest, user = self._task(obj, child)
@@ -236,7 +241,13 @@ class Reader:
             identity = self.context.identity(func, spec.args, kwargs, leaves=leaves)
             digest, user = identity.key, identity.user
             self._parts = identity.parts
+            self._packages |= identity.packages
         return digest, user or reached
+
+    def _walked(self, value: Any) -> TaskWalk:
+        walk = walked(value, self.context.leaves)
+        self._packages |= walk.packages
+        return walk
 
     def _fused(self, spec: Task, leaf: Callable[[Any], str]) -> tuple[Digest, bool]:
         """Digest of a fused task: of what it does, in the order in which it refers to its inputs.
@@ -254,11 +265,11 @@ class Reader:
                 node = inputs.get(key, nodes.get(key))
                 if key in inputs:
                     plain = not isinstance(node, TaskRef | GraphNode)
-                    texts[key] = walked(node, self.context.leaves).digest() if plain else leaf(node)
+                    texts[key] = self._walked(node).digest() if plain else leaf(node)
                 elif isinstance(node, Alias):
                     texts[key] = inner(node.target)
                 elif isinstance(node, DataNode):
-                    texts[key] = walked(node.value, self.context.leaves).digest()
+                    texts[key] = self._walked(node.value).digest()
                 else:
                     texts[key], reached = self._task(node, inner)
                     user = user or reached

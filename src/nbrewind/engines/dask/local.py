@@ -111,7 +111,7 @@ class _Plan:
         if not self.context.serve(entry, cell):
             return False
         item.entry, item.digest, item.fate = entry, entry.result_digest, "served"
-        record.alias(self.context, item)
+        record.alias(self.context, item, entry)
         return True
 
     def graph(self) -> dict[Key, Any]:

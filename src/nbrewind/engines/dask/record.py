@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from nbrewind.engines.dask.graph import Item, content_key, shape_key
 from nbrewind.errors import MissingObject, NotStorable
+from nbrewind.flow.environment import versions
 from nbrewind.model import TaskEntry
 from nbrewind.tasks import payload
 from nbrewind.tasks.context import CellTasks, TaskContext
 from nbrewind.tasks.reports import entry as described_entry
 from nbrewind.tasks.reports import trace
+from nbrewind.tasks.versions import versions_above
 
 log = logging.getLogger("nbrewind.dask")
 SHAPE = "shape"
@@ -61,14 +63,18 @@ def write(
         f"result of {dep.name} (input {number})": str(dep.digest)[:16] for number, dep in enumerate(item.deps)
     }
     entry = described_entry(
-        content, item.name, "dask", seen, own, error=error, created=time.time(), parts=parts
+        *(content, item.name, "dask", seen, own),
+        error=error,
+        created=time.time(),
+        parts=parts,
+        packages=versions({package for one in sources for package in one.packages}),
     )
-    tickets = [item.ticket or context.claim(content, cell)]
-    if item.deep_ticket is not None:
-        tickets.append(item.deep_ticket)
-    written = context.add(tickets, entry, value)
+    written = context.add([item.ticket or context.claim(content, cell)], entry, value)
     reports.pop(item.ident, None)
-    if written is None or error:
+    if written is None:
+        return
+    alias(context, item, written)
+    if error:
         return
     item.digest = written.result_digest
     shape = shape_key(item)
@@ -88,14 +94,10 @@ def usable(context: TaskContext, item: Item, entry: TaskEntry) -> bool:
     return True
 
 
-def alias(context: TaskContext, item: Item) -> None:
-    """Let the key known at submission lead to a served entry: planning asks by it."""
-    entry, ticket = item.entry, item.deep_ticket
-    if entry is None or ticket is None:
-        return
-    known = context.store.tasks(ticket.key)
-    if not any(e.result == entry.result and e.files == entry.files for e in known):
-        context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
+def alias(context: TaskContext, item: Item, entry: TaskEntry) -> None:
+    """Let the key known at submission lead to an entry: planning asks by it."""
+    if item.deep_ticket is not None:
+        context.alias(item.deep_ticket, entry, versions_above(item, attrgetter("deps")))
 
 
 def value(context: TaskContext, item: Item) -> Any:

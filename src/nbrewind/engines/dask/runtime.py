@@ -128,7 +128,7 @@ class Runtime:
         ):
             return
         item.entry, item.digest, item.fate = entry, entry.result_digest, "served"
-        record.alias(self.context, item)
+        record.alias(self.context, item, entry)
 
     def _futures(self, order: list[Item], wanted: list[Key]) -> dict[Key, Any]:
         """Futures of the wanted keys, made before anything is sent; served ones are finished."""

@@ -48,6 +48,10 @@ class Origin:
     identity: Identity | None = None
     """What the call was when it was launched; dropped once it is done."""
     entry: TaskEntry | None = None
+    packages: frozenset[str] = frozenset()
+    """Installed packages that the call names."""
+    known_versions: dict[str, str] | None = None
+    """See ``tasks.versions``."""
     launched: bool = False
     """Whether Parsl has asked for it; it asks again at each retry."""
     ran: bool = False

@@ -15,6 +15,7 @@ from collections import Counter
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from nbrewind.engines.parsl.origin import (
@@ -29,10 +30,12 @@ from nbrewind.engines.parsl.origin import (
 )
 from nbrewind.engines.parsl.parsllib import AUTO_LOGNAME, RemoteExceptionWrapper, ThreadPoolExecutor
 from nbrewind.errors import MissingObject, NBRewindError, NotStorable
+from nbrewind.flow.environment import versions
 from nbrewind.model import FileState, TaskEntry
-from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
+from nbrewind.tasks.context import CellTasks, TaskContext
 from nbrewind.tasks.reports import Report, entry, split, trace
 from nbrewind.tasks.submission import leak, show
+from nbrewind.tasks.versions import versions_above
 from nbrewind.tasks.worker import Returning
 
 ENGINE = "parsl"
@@ -127,7 +130,7 @@ class Runtime:
         except NotStorable as problem:
             origin.cell.notes.setdefault(f"task {origin.name} is not logged: {problem}")
             return None
-        origin.identity, content = identity, identity.key
+        origin.identity, content, origin.packages = identity, identity.key, identity.packages
         origin.ticket = self.context.claim(content, origin.cell)
         if origin.deep != content:
             origin.deep_ticket = self.context.claim(origin.deep, origin.cell)
@@ -142,8 +145,9 @@ class Runtime:
             return None
         if isinstance(task["dfk"].executors.get(task["executor"]), ThreadPoolExecutor):
             show(found)
+        origin.entry = found
         self._alias(origin, found)
-        origin.entry, origin.digest = found, found.result_digest
+        origin.digest = found.result_digest
         done: Future[Any] = Future()
         done.set_result(value)
         return done
@@ -154,13 +158,9 @@ class Runtime:
         return replace(entry, outputs={chosen.get(path, path): s for path, s in entry.outputs.items()})
 
     def _alias(self, origin: Origin, entry: TaskEntry) -> None:
-        """Let the key known at submission lead to a served entry: planning asks by it."""
-        ticket = origin.deep_ticket
-        if ticket is None:
-            return
-        known = self.context.store.tasks(ticket.key)
-        if not any(e.result == entry.result and e.files == entry.files for e in known):
-            self.context.store.add_task(replace(entry, key=ticket.key, occurrence=ticket.occurrence))
+        """Let the key known at submission lead to an entry: planning asks by it."""
+        if origin.deep_ticket is not None:
+            self.context.alias(origin.deep_ticket, entry, versions_above(origin, attrgetter("above")))
 
     # -- execution --------------------------------------------------------------------
 
@@ -217,10 +217,12 @@ class Runtime:
         for name in origin.auto & origin.streams.keys():
             chosen = self.context.files.portable(origin.streams[name])
             found.outputs[f"<{name}>"] = found.outputs.pop(chosen)
-        new = entry(ticket.key, origin.name, ENGINE, found, report, created=time.time())
-        written = self.context.add(self._tickets(origin), new, value)
+        packages = versions(identity.packages)
+        new = entry(ticket.key, origin.name, ENGINE, found, report, created=time.time(), packages=packages)
+        written = self.context.add([ticket], new, value)
         if written is not None:
             origin.entry, origin.digest = written, written.result_digest
+            self._alias(origin, written)
 
     def _kept(self, path: str) -> FileState:
         try:
@@ -230,9 +232,6 @@ class Runtime:
             raise NotStorable(f"{path} is not visible here") from error
         state = self.context.files.state(path)
         return replace(state, digest=self.context.store.put(data), size=len(data))
-
-    def _tickets(self, origin: Origin) -> list[Ticket]:
-        return [ticket for ticket in (origin.ticket, origin.deep_ticket) if ticket is not None]
 
     def _occupy(self, origin: Origin) -> None:
         with self.gate:
@@ -267,7 +266,7 @@ class Runtime:
             failed = TaskEntry(
                 origin.ticket.key, origin.name, "", error=text, created=time.time(), engine=ENGINE
             )
-            self.context.add(self._tickets(origin), failed, None)
+            self._alias(origin, self.context.add([origin.ticket], failed, None) or failed)
         origin.func, origin.args, origin.kwargs = None, (), {}
         origin.submitted = origin.identity = None
         return served

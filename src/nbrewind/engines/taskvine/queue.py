@@ -23,6 +23,7 @@ from nbrewind.engines.taskvine.notes import TaskNote
 from nbrewind.engines.taskvine.served import is_served, serve
 from nbrewind.engines.taskvine.vinelib import FunctionCall, PythonTask, cvine
 from nbrewind.errors import MissingObject, NBRewindError, NotStorable
+from nbrewind.flow.environment import versions
 from nbrewind.model import FileState, TaskEntry
 from nbrewind.tasks import reports
 from nbrewind.tasks.context import CellTasks, TaskContext, Ticket
@@ -41,6 +42,8 @@ class Sent:
     name: str
     outputs: list[tuple[Any, str]]
     """What the notebook declared, without what the engine adds."""
+    packages: frozenset[str]
+    """Installed packages that the task names."""
     report: Any = None
     """The file with the worker's report; a shell task has none."""
 
@@ -69,10 +72,11 @@ class Queue:
         if not context.active:
             return self._send(manager, task, original)
         name = _name(task)
-        ticket = None
+        ticket, packages = None, frozenset[str]()
         try:
             func, args, kwargs, options = notes.identity_of(context, task)
-            ticket = context.claim(context.identify(func, args, kwargs, options=options), cell)
+            identity = context.identity(func, args, kwargs, options=options)
+            ticket, packages = context.claim(identity.key, cell), identity.packages
             context.note_key(cell, ticket.key)
             self._note_inputs(note, cell)
             if self._serve(manager, task, note, ticket):
@@ -81,7 +85,10 @@ class Queue:
             cell.notes.setdefault(f"task {name} just runs: {problem}")
         context.count_run(cell)
         return self._send(
-            manager, task, original, None if ticket is None else Sent(ticket, name, list(note.outputs))
+            manager,
+            task,
+            original,
+            None if ticket is None else Sent(ticket, name, list(note.outputs), packages),
         )
 
     def _note_inputs(self, note: TaskNote, cell: CellTasks) -> None:
@@ -243,7 +250,11 @@ class Queue:
         value = None if getattr(task, "_tmp_output_enabled", False) else task.output
         if isinstance(task, PythonTask) and isinstance(value, BaseException):
             raise NotStorable("its result could not be read")
-        new = reports.entry(sent.ticket.key, sent.name, ENGINE, found, report, created=time.time())
+        new = reports.entry(
+            *(sent.ticket.key, sent.name, ENGINE, found, report),
+            created=time.time(),
+            packages=versions(sent.packages),
+        )
         return new, (value, notes.note_of(task).execution, buffers)
 
     def _named(self, command: str) -> dict[str, FileState]:
