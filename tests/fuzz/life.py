@@ -59,7 +59,11 @@ def main() -> None:
     import nbrewind.kernel.app
     import nbrewind.kernel.kernel
     import nbrewind.values.codecs.iterators  # noqa: F401
+    from nbrewind.store import writer
 
+    if given := os.environ.get("WAITING_BYTES"):
+        # Almost nothing may wait to be written: every cell waits for the disk.
+        writer.MOST_BYTES = writer.BATCH = int(given)
     warm()
     # What the children share stays shared: a collection would write to every page.
     gc.collect()

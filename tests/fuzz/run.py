@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import re
 import sys
 import time
@@ -108,12 +109,13 @@ def smaller_ones(fuzzed: Fuzzed):
 _trial: Trial
 
 
-def begin(auditor: str) -> None:
+def begin(auditor: str, disk: int) -> None:
     """A worker's nursery lives as long as the worker."""
     global _trial
     nursery = Nursery()
-    _trial = Trial(nursery, auditor=auditor)
+    _trial = Trial(nursery, auditor=auditor, disk=disk)
     multiprocessing.util.Finalize(None, nursery.close, exitpriority=10)
+    multiprocessing.util.Finalize(None, _trial.close, exitpriority=20)
 
 
 def one(task: tuple[int, int, bool, bool]) -> tuple[int, Finding, str]:
@@ -143,13 +145,17 @@ def main() -> int:
     parser.add_argument(
         "--extension", action="store_true", help="audit in a plain kernel with the extension loaded"
     )
+    parser.add_argument("--disk", type=int, default=0, help="stores on disks of so many bytes (as root)")
+    parser.add_argument("--waiting", type=int, help="bytes that may wait to be written, instead of gigabytes")
     parser.add_argument("-j", "--jobs", type=int, default=2)
     options = parser.parse_args()
+    if options.waiting is not None:
+        os.environ["WAITING_BYTES"] = str(options.waiting)
     numbers = options.only or range(options.first, options.first + options.examples)
     auditor = "extension" if options.extension else "audit"
     counts: Counter[str] = Counter()
     began, done = time.monotonic(), 0
-    with multiprocessing.get_context("spawn").Pool(options.jobs, begin, (auditor,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.jobs, begin, (auditor, options.disk)) as pool:
         tasks = [(options.seed, number, options.dense, options.shrink) for number in numbers]
         for number, finding, text in pool.imap_unordered(one, tasks):
             counts += finding.counts

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,12 +56,15 @@ class Finding:
 class Trial:
     """Runs notebooks, one after the other, in the folders of one nursery."""
 
-    def __init__(self, nursery: Nursery, *, auditor: str = "audit") -> None:
+    def __init__(self, nursery: Nursery, *, auditor: str = "audit", disk: int = 0) -> None:
         self.nursery = nursery
         self.auditor = auditor
         """The kind of kernel that audits run in."""
+        self.disk = disk
+        """Bytes of the disk that each notebook's store has to itself; 0 for what is there."""
         self.home = nursery.folder / "trial"
         self.case = self.home / "case"
+        self.store = self.home / "store"
 
     def run(self, fuzzed: Fuzzed, *, only: str = "") -> Finding:
         """Everything with this notebook, or one step of it and what that needs.
@@ -68,13 +72,23 @@ class Trial:
         Raises:
             Died: a kernel ended.
         """
-        shutil.rmtree(self.home, ignore_errors=True)
+        self.close()
         self.case.mkdir(parents=True)
+        if self.disk:
+            self.store.mkdir()
+            mount = ("mount", "-t", "tmpfs", "-o", f"size={self.disk}", "fuzz", str(self.store))
+            subprocess.run(mount, check=True)
         finding = Finding()
         steps = _Steps(self, fuzzed, finding)
         steps.all(only)
         finding.counts["notebooks"] += 1
         return finding
+
+    def close(self) -> None:
+        """Removes what the last notebook left."""
+        if self.store.is_mount():
+            subprocess.run(("umount", "--lazy", str(self.store)), check=True)
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 class _Steps:
@@ -100,6 +114,7 @@ class _Steps:
         self.at_first = folders.tree(self.trial.case)
         self.judge("audit", plain, self.ours(self.trial.auditor, cells, {}))
         if only in ("", "unedited"):
+            self.world({})
             same = self.ours("repeat", cells, {})
             self.judge("unedited", plain, same)
             self.count("unedited", same, cells, set())
@@ -116,14 +131,20 @@ class _Steps:
                 self.count("back", again, cells, set())
         part = [*cells[: fuzzed.middle], fuzzed.probe]
         if only in ("", "middle") and not fuzzed.drawn(part):
+            self.world({})
             middle = self.ours("repeat", part, {})
             self.judge("middle", self.plain(part, {}, {}), middle)
             self.count("middle", middle, part, {len(part) - 1})
 
     # -- runs ----------------------------------------------------------------------------------------
     def world(self, files: Mapping[str, str | None], *, everything: bool = False) -> None:
-        """What a person changes by hand in the notebook's folder."""
-        if everything:
+        """What a person changes by hand in the notebook's folder.
+
+        Nobody knows who wrote what cells without a record left there: with a disk that fills, runs begin anew.
+        """
+        if self.trial.disk:
+            shutil.rmtree(self.trial.case)
+        if everything or self.trial.disk:
             folders.lay_down(self.trial.case, FILES)
         for name, text in files.items():
             change(self.trial.case / name, text)
@@ -210,7 +231,7 @@ class _Steps:
             found += [
                 f"cell {index}: {w}"
                 for w in (b.report or {}).get("warnings", [])
-                if w.startswith("not recorded")
+                if w.startswith("not recorded") and not self.trial.disk
             ]
         return found
 
@@ -247,9 +268,8 @@ class _Steps:
 
 def shown(run: Ran) -> list[Any]:
     """Outputs; the file that a cell pretends to be in is named by the number of the process."""
-    told = (
-        "nbrewind: this cell is not restored: "  # what the extension says of a cell, which is no output of it
-    )
+    # What the extension and a full disk say of a cell is no output of it.
+    told = ("nbrewind: this cell is not restored: ", "nbrewind: not recorded: ")
     messages = [m for m in run.messages if not m["content"].get("text", "").startswith(told)]
     text = json.dumps(compare.outputs(messages))
     found: list[Any] = json.loads(re.sub(r"/[\w/]*ipykernel_\d+/\d+\.py", "<cell>", settled(text)))
