@@ -154,6 +154,23 @@ def test_a_live_kernel_tells_what_a_full_disk_lost(
         assert len(live.stderr()) == len(set(live.stderr())), "each thing once"
 
 
+def test_a_full_disk_costs_a_live_kernel_no_value(
+    folder: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never written is not put aside for a cell that binds its name anew, and fails before it does."""
+    monkeypatch.setenv("NBREWIND_STORE", str(disk / "s"))
+    with contextlib.closing(Live("nbrewind-repeat", folder)) as live:
+        live.run("first = 1")
+        fill(disk)
+        live.run("e = {'a': ['x' * 5000]}")
+        deadline = time.monotonic() + 60
+        while not live.stderr() and time.monotonic() < deadline:
+            live.run("y = 1")
+        assert live.run("1 / 0\ne = 5")["content"]["ename"] == "ZeroDivisionError"
+        assert live.run("len(e['a'][0])")["content"]["status"] == "ok", live.said
+    assert live.said[-1]["data"]["text/plain"] == "5000"
+
+
 def test_a_cell_does_not_run_over_files_that_cannot_be_restored(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

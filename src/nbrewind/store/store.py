@@ -301,6 +301,11 @@ class Store(Ledger):
         """Why by name (``record ID``, ``commit ID``, ``task KEY N``), for what is not on disk."""
         return dict(self._writer.lost)
 
+    @property
+    def settled(self) -> bool:
+        """Whether every object that this process has put is on disk: none is on its way, and none was lost."""
+        return not self._waiting and not self._writer.lost
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything is durable or has failed; False when time ran out."""
         return self._writer.flush(timeout)
