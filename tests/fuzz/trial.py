@@ -28,6 +28,8 @@ START = {"FUZZ_A": "start"}
 """Variables of every first run."""
 MAY_NOT_COME_AGAIN = "an error that may not come again"
 """Why errors of files and of memory are met again rather than replayed (R12)."""
+TOLD = ("nbrewind: this cell is not restored: ", "nbrewind: not recorded: ")
+"""What the extension and a full disk say of a cell is no output of it."""
 
 
 class Unfit(Exception):
@@ -268,9 +270,12 @@ class _Steps:
 
 def shown(run: Ran) -> list[Any]:
     """Outputs; the file that a cell pretends to be in is named by the number of the process."""
-    # What the extension and a full disk say of a cell is no output of it.
-    told = ("nbrewind: this cell is not restored: ", "nbrewind: not recorded: ")
-    messages = [m for m in run.messages if not m["content"].get("text", "").startswith(told)]
+    messages = []
+    for message in run.messages:
+        said = message["content"].get("text", "")
+        kept = "".join(line for line in said.splitlines(keepends=True) if not line.startswith(TOLD))
+        if kept or not said:
+            messages.append({**message, "content": {**message["content"], "text": kept}} if said else message)
     text = json.dumps(compare.outputs(messages))
     found: list[Any] = json.loads(re.sub(r"/[\w/]*ipykernel_\d+/\d+\.py", "<cell>", settled(text)))
     return found

@@ -89,7 +89,7 @@ def load_classes(memory: Memory, code: CodeType) -> None:
 
 
 def evict(memory: Memory, code: CodeType) -> None:
-    """``x = big()`` must not hold the old ``x`` while it runs, if that can be had again should the cell fail."""
+    """``x = big()`` must not hold the old ``x`` while it runs, if that can be had again where it fails."""
     if not memory.store.settled:
         return
     for name in codes.stored_names(code) - codes.global_names(code):

@@ -303,7 +303,7 @@ class Store(Ledger):
 
     @property
     def settled(self) -> bool:
-        """Whether every object that this process has put is on disk: none is on its way, and none was lost."""
+        """Whether every object that this process has put is on disk: none is on its way or was lost."""
         return not self._waiting and not self._writer.lost
 
     def flush(self, timeout: float | None = None) -> bool:
