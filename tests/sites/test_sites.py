@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,13 +41,16 @@ None for Parsl's: which of its kernels is loaded is state of its module, and any
 ELSEWHERE = ("--engine", "none", "--env", "any")
 """No engine is installed there, and NumPy and pandas are the newest, not those of the first site."""
 
-JOBS = """from dask_jobqueue import SLURMCluster
+BY_PARAMETER = """if CLUSTER == "slurm":
+    from dask_jobqueue import SLURMCluster
 
-cluster = SLURMCluster(cores=1, processes=1, memory="600MB", walltime="00:10:00",
-                       scheduler_options={"host": "127.0.0.1", "dashboard_address": None})
-cluster.scale(jobs=2)
+    cluster = SLURMCluster(cores=1, processes=1, memory="600MB", walltime="00:10:00",
+                           scheduler_options={"host": "127.0.0.1", "dashboard_address": None})
+    cluster.scale(jobs=2)
+else:
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
 """
-"""The line that makes the cluster, as somebody whose site has Slurm writes it."""
+"""The line that makes the cluster, where a parameter says which."""
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +100,12 @@ def edit(notebook: Path, before: str, after: str) -> None:
     notebook.write_text(content.replace(before, after))
 
 
-def packed_here(folder: Path, name: str, site: Site) -> Path:
-    """An example audited and packed at the first site with its engine; the package is at both."""
+def packed_here(folder: Path, name: str, site: Site, *changes: tuple[str, str]) -> Path:
+    """An example, changed if asked, audited and packed at the first site; the package is at both."""
     notebook = folder / f"{name}.ipynb"
     shutil.copy(REPOSITORY / "examples" / notebook.name, notebook)
+    for change in changes:
+        edit(notebook, *change)
     assert here("audit", notebook.name, folder=folder)["status"] == "ok"
     here("pack", notebook.name, "-o", f"{name}.zip", folder=folder)
     shutil.copy(folder / f"{name}.zip", site.home)
@@ -173,18 +179,24 @@ def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
 def test_tasks_run_there_as_jobs_of_slurm(site: Site, tmp_path: Path) -> None:
     """Recorded on a cluster of this machine's processes; an edit at the second site runs as jobs of its Slurm."""
     name, hotter = "mapreduce", ("HOT = 27.0", "HOT = 26.0")
-    notebook = packed_here(tmp_path, name, site)
-    local = next(line for line in notebook.read_text().splitlines() if "cluster = LocalCluster(" in line)
+    example = (REPOSITORY / "examples" / f"{name}.ipynb").read_text()
+    cluster = re.search(r'"cluster = LocalCluster.*?\\n"', example)
+    assert cluster
+    notebook = packed_here(
+        *(tmp_path, name, site),
+        (cluster[0], json.dumps(BY_PARAMETER)),
+        ('"HOT = 27.0\\n"', json.dumps('HOT = 27.0\nCLUSTER = "local"\n')),
+    )
     site.engines("dask", "distributed", "dask-jobqueue")
     site.settings(interface="lo", queue="main")
     site.nbrewind("unpack", f"{name}.zip", "--trust", "-o", "jobs")
     folder, there = f"{HOME}/jobs", site.home / "jobs" / notebook.name
 
     # The scheduler is another, and half of the tasks see the edit: the others come from the package.
-    edit(there, local.strip().removesuffix(","), json.dumps(JOBS))
+    edit(there, r'CLUSTER = \"local\"', r'CLUSTER = \"slurm\"')
     edit(there, *hotter)
     changed = site.nbrewind("repeat", notebook.name, "--env", "any", folder=folder, slurm=True)
-    assert changed["status"] == "ok", changed["cells"]
+    assert changed["status"] == "ok" and set(executed(changed)) == {1, 9, 10, 12, 14, 15}, changed["cells"]
     assert [sum(cell["tasks"][what] for cell in changed["cells"]) for what in ("served", "run")] == [48, 47]
     assert site.jobs() == 2
 
