@@ -21,8 +21,8 @@ PYTHON = "3.13"
 PACKAGES = "python3,python3-venv,ca-certificates,slurm-wlm,munge,iproute2"
 LIBRARIES = ("numpy", "pandas", "pyarrow", "matplotlib", "tqdm")
 """What the examples import, but for the engine; pandas stores text with pyarrow where it is installed."""
-ENGINES = ("dask", "distributed", "dask-jobqueue")
-"""What can be put there later: Dask without its clusters, or with them and with jobs of the site's Slurm."""
+ENGINES = ("dask", "distributed", "dask-jobqueue", "parsl")
+"""What can be put there later: Dask without its clusters, with them, with jobs of the site's Slurm; Parsl."""
 SLURM = "/opt/slurm"
 
 
@@ -102,7 +102,7 @@ class Site:
         """Run a program there: no network, its own processes and mounts; with ``slurm`` beside the site's Slurm."""
         inside = (
             f"mount --bind /dev {self.root}/dev && mount -t tmpfs -o mode=1777 shm {self.root}/dev/shm && "
-            f"mount -t proc proc {self.root}/proc && "
+            f"mount -t proc proc {self.root}/proc && chroot {self.root} /usr/sbin/ip link set lo up && "
             f'{self._start_slurm() if slurm else "exec"} chroot --userspec={user} {self.root} /usr/bin/env -i "$@"'
         )
         home, folder = (HOME, folder) if user == USER else ("/root", "/")
@@ -132,16 +132,15 @@ class Site:
         (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {USER}-host\n")
         steps = (
             f"hostname {USER}-host",
-            "ip link set lo up",
             # Names are looked up only where there is another interface than lo; this one leads nowhere.
             "ip link add nowhere0 type veth peer name nowhere1",
             "ip addr add 10.99.99.1/32 dev nowhere0",
             "ip link set nowhere0 up",
             "ip link set nowhere1 up",
-            f"chroot {self.root} env -i PATH=/usr/bin:/bin:/usr/sbin {SLURM}/cluster.sh start {SLURM}/now >&2",
-            "",
+            f"{SLURM}/cluster.sh start {SLURM}/now >&2",
         )
-        return " && ".join(steps)
+        path = "PATH=/usr/bin:/bin:/usr/sbin"
+        return f"chroot {self.root} env -i {path} sh -c '{' && '.join(steps)}' && "
 
     def jobs(self) -> int:
         """How many jobs Slurm was given when it last ran there, by its own log."""

@@ -38,6 +38,13 @@ EDITS = {
 None for Parsl's: which of its kernels is loaded is state of its module, and any cell that executes comes after it.
 """
 
+ON_THEIR_ENGINES = [
+    ("convolution", ("(880, 880, 6.0)", "(880, 880, 5.0)"), 4),
+    ("climate_trend", ("float(20 * error)", "float(10 * error)"), 12),
+    ("rag_bm25", ("K1, B = 1.2, 0.75", "K1, B = 1.6, 0.75"), 4),
+]
+"""Example, an edit that some of its tasks see, and how many these are."""
+
 ELSEWHERE = ("--engine", "none", "--env", "any")
 """No engine is installed there, and NumPy and pandas are the newest, not those of the first site."""
 
@@ -86,6 +93,12 @@ def outputs(notebook: Path) -> list[Any]:
         shown = [{**one, "execution_count": 0} for one in cell.get("outputs", []) if "text" not in one]
         found.append((streams, shown))
     return found
+
+
+def printed(notebook: Path) -> list[str]:
+    """What its cells print but for times: other versions of matplotlib draw other pictures."""
+    lines = [line for streams, _ in outputs(notebook) for line in streams.get("stdout", "").splitlines()]
+    return [line for line in lines if not line.startswith(("CPU times", "Wall time"))]
 
 
 def executed(content: dict[str, Any]) -> list[int]:
@@ -145,6 +158,24 @@ def test_there_and_back(site: Site, tmp_path: Path, name: str) -> None:
     assert USER not in str(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "change", "tasks"), ON_THEIR_ENGINES, ids=lambda value: str(value)[:12])
+def test_an_edit_runs_there_on_its_engine(
+    site: Site, tmp_path: Path, name: str, change: tuple[str, str], tasks: int
+) -> None:
+    """Once the second site has the engine that the notebook asks for, the tasks that see an edit run on it."""
+    notebook = packed_here(tmp_path, name, site)
+    site.engines("dask", "distributed", "parsl")
+    into = f"{name}-engine"
+    site.nbrewind("unpack", f"{name}.zip", "--trust", "-o", into)
+    edit(site.home / into / notebook.name, *change)
+    changed = site.nbrewind("repeat", notebook.name, "--env", "any", folder=f"{HOME}/{into}")
+    assert changed["status"] == "ok"
+    assert sum(cell["tasks"]["run"] for cell in changed["cells"]) == tasks, changed["cells"]
+    edit(notebook, *change)
+    assert here("repeat", notebook.name, folder=tmp_path)["status"] == "ok"
+    assert printed(site.home / into / notebook.name) == printed(notebook) != []
+
+
 def test_tasks_run_there_on_another_engine(site: Site, tmp_path: Path) -> None:
     """An edit that needs tasks, recorded on a cluster: the second site has Dask's threads and no cluster."""
     name, longer = "mapreduce", ("if length >= 2:", "if length >= 3:")
@@ -193,7 +224,7 @@ def test_tasks_run_there_as_jobs_of_slurm(site: Site, tmp_path: Path) -> None:
     folder, there = f"{HOME}/jobs", site.home / "jobs" / notebook.name
 
     # The scheduler is another, and half of the tasks see the edit: the others come from the package.
-    edit(there, r'CLUSTER = \"local\"', r'CLUSTER = \"slurm\"')
+    edit(there, r"CLUSTER = \"local\"", r"CLUSTER = \"slurm\"")
     edit(there, *hotter)
     changed = site.nbrewind("repeat", notebook.name, "--env", "any", folder=folder, slurm=True)
     assert changed["status"] == "ok" and set(executed(changed)) == {1, 9, 10, 12, 14, 15}, changed["cells"]
