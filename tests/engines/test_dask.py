@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from engines.conftest import children
+from nbrewind.testing.engines import with_versions
 from nbrewind.testing.notebook import Notebook
 
 Make = Callable[[], Notebook]
@@ -345,6 +346,27 @@ def test_changed_input_behind_an_unchanged_task(notebooks: Make, cluster: str, t
     second = notebooks()
     assert run(second, cluster, source, functions) == 80
     assert second.executed() == {"read": 1, "double": 1}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "dask.delayed(call)(dask.delayed(packaging.version.parse), '1').compute(optimize_graph=False)",
+        "client.submit(call, client.scatter([packaging.version.parse])[0], '1').result()",
+        "dask.delayed(call)(packaging.version.parse, '1').compute()",
+    ],
+)
+def test_versions_behind_nodes_that_are_not_recorded(
+    notebooks: Make, cluster: str, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = (
+        FUNCTIONS + "import dask, packaging.version\ndef call(f, x):\n    mark('call')\n    return f(x)\n"
+    )
+    with_versions(monkeypatch, versions := {"packaging": ""})
+    for versions["packaging"], runs in (("24.1", 1), ("24.1", 0), ("25.0", 1), ("24.1", 0)):
+        notebook = notebooks()
+        assert run(notebook, cluster, f"r = str({call})", functions) == "1"
+        assert notebook.executed()["call"] == runs
 
 
 def test_served_values_do_not_poison_the_scheduler(notebooks: Make, cluster: str) -> None:

@@ -257,10 +257,15 @@ class TaskContext:
         return found.key
 
     def value_digest(self, value: Any, data: bytes | None = None) -> Digest:
-        """What dependants see of a result: its content, else its stored bytes."""
+        """What dependants see of a result: its content, else its stored bytes.
+
+        A function or an object of a package is of its version too: who gets it names the package nowhere.
+        """
         try:
             with self.quiet():
-                return walked(value, self.leaves).digest()
+                walk = walked(value, self.leaves)
+            named = [f"{package} {version}" for package, version in versions(walk.packages).items()]
+            return hash_parts(walk.digest(), *named) if named else walk.digest()
         except NotStorable:
             return "p:" + hash_bytes(payload.dumps(value) if data is None else data)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -188,19 +188,35 @@ class EngineConformance:
         head = "def versioned(x):\n"
         functions = cases.FUNCTIONS + (head + named if named[0] == " " else named + head) + body
         source = "r = result(submit(versioned, 1))"
-        installed = environment.installed_version
-        given = "24.1"
-        monkeypatch.setattr(
-            environment, "installed_version", lambda name: given if name == "packaging" else installed(name)
-        )
-        for given, runs in (("24.1", 1), ("24.1", 0), ("24.1.2", 0), ("25.0", 1), ("24.1", 0)):
+        with_versions(monkeypatch, versions := {"packaging": ""})
+        for step in ("24.1 runs", "24.1", "24.1.2", "25.0 runs", "24.1"):
+            versions["packaging"], _, runs = step.partition(" ")
             assert self.life(source, functions) == 10
-            assert self.ran["versioned"] == runs, given
-        given = "26.0"
+            assert self.ran["versioned"] == bool(runs), step
+        versions["packaging"] = "26.0"
         notebook = self.begin(functions)
         notebook.context.package_holds = lambda name, recorded: True
         notebook.run(source)
         assert not self.ran
+
+    def test_versions_behind_results_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who gets a function of a package from another task names the package nowhere."""
+        if not self.chains:
+            pytest.skip("the engine takes no handles as arguments")
+        functions = cases.FUNCTIONS + textwrap.dedent("""
+            import packaging.version
+            def give():
+                mark('give')
+                return packaging.version.parse
+            def call(function, text):
+                mark('call')
+                return str(function(text))
+        """)
+        source = "r = result(submit(call, submit(give), '1'))"
+        with_versions(monkeypatch, versions := {"packaging": ""})
+        for versions["packaging"], runs in (("24.1", 1), ("24.1", 0), ("25.0", 1), ("24.1", 0)):
+            assert self.life(source, functions) == "1"
+            assert [self.ran["give"], self.ran["call"]] == [runs, runs], versions
 
     # -- arguments ----------------------------------------------------------------------------
 
@@ -505,6 +521,14 @@ class EngineConformance:
     def _by_value(self) -> None:
         if not self.by_value:
             pytest.skip("the engine sends functions by name only")
+
+
+def with_versions(monkeypatch: pytest.MonkeyPatch, versions: Mapping[str, str]) -> None:
+    """Let packages seem to be installed in these versions, as they are when somebody asks."""
+    installed = environment.installed_version
+    monkeypatch.setattr(
+        environment, "installed_version", lambda name: versions[name] if name in versions else installed(name)
+    )
 
 
 def _key_elsewhere(seed: str) -> str:

@@ -67,7 +67,7 @@ def write(
         error=error,
         created=time.time(),
         parts=parts,
-        packages=versions({package for one in sources for package in one.packages}),
+        packages=versions(item.packages.union(*(one.packages for one in item.closure() if not one.recorded))),
     )
     written = context.add([item.ticket or context.claim(content, cell)], entry, value)
     reports.pop(item.ident, None)
